@@ -84,14 +84,14 @@ type Result int
 
 // The results of a claim. Only Fresh and Interrupted hold the key.
 const (
-	Unanswered  Result = iota     // the call failed; pass the claim to Release once Redis answers
-	Leftover                      // row 1: of an older round; ack in silence
-	Fresh                         // rows 2, 3, 4, 8, 10: send
-	Interrupted                   // rows 5, 7: a worker died with it; Meta may have it
-	Exhausted                     // rows 5, 7: interrupted more than MaxTries times; held by this claim, to be settled as held
-	Taken                         // row 6: another message holds it; nak
-	Settled                       // row 9: this acceptance is decided; repeat the effects
-	Duplicate                     // row 11: another acceptance was delivered or held
+	Unanswered  Result = iota // the call failed; pass the claim to Release once Redis answers
+	Leftover                  // row 1: of an older round; ack in silence
+	Fresh                     // rows 2, 3, 4, 8, 10: send
+	Interrupted               // rows 5, 7: a worker died with it; Meta may have it
+	Exhausted                 // rows 5, 7: interrupted more than MaxTries times; held by this claim, to be settled as held
+	Taken                     // row 6: another message holds it; nak
+	Settled                   // row 9: this acceptance is decided; repeat the effects
+	Duplicate                 // row 11: another acceptance was delivered or held
 )
 
 // Claim is the answer to one Message.
@@ -108,7 +108,7 @@ type Claim struct {
 
 // Held reports whether the claim holds the key.
 func (c Claim) Held() bool {
-	return c.Result == Fresh || c.Result == Interrupted || c.Result == Exhausted
+	return c.Result.holds()
 }
 
 // Verdict is what became of a message, to be written as its key's record.

@@ -1,0 +1,54 @@
+// Package dedup decides which delivery of an event may be sent to Meta.
+//
+// Meta counts every POST of a messaging event, so the only protection against
+// counting a conversion twice is to know, before each POST, that nobody else
+// sent it. A [Store] keeps one record per key (tenant, event name, event id).
+// A worker claims the key as the last step before it sends, and settles it as
+// the first step after it knows what became of the call.
+//
+//	          claim                     not taken
+//	none ─────────────▶ L claimed ─────────────────▶ W waiting
+//	 ▲                  │ ▲  ▲ │  ▲                     │
+//	 └──── release ─────┘ │  │ │  └────── claim ────────┘
+//	    (or back to       │  │ │
+//	     what it was)     │  │ │ delivered, dead, no_click, held
+//	                      │  │ ▼
+//	        takeover ─────┘  │ D decided
+//	  (a worker died with it)│ │
+//	                         └─┘ claim: a replay, or another acceptance
+//	                             after dead or no_click
+//
+// Beside the record, the API leaves Q (queued) under a key of its own: it tells
+// a client that the event is on its way, and no claim ever reads it.
+//
+// A claim that meets another's L does not know whether that worker sent the
+// event. Such a claim is [Interrupted] and its record unsure, and unsure is
+// never cleared: the caller holds the event for a person or sends it again, as
+// the tenant's policy says, and the double is visible in the ledger.
+//
+// The decisions are two tables of pure functions, in claim.go and verdict.go.
+// Redis only stores: a claim is SET NX GET, and every other transition compares
+// the record with the one that was decided on and swaps it, or decides again.
+// All commands name one key, so the keys spread over a cluster.
+//
+// # Lost memory
+//
+// Redis may forget; the ledger does not. A marker says that the memory is whole.
+// Every claim's pipeline starts and ends with a read of it, and when it is
+// missing or was replaced, none of the claims counts: Claim returns
+// [ErrIncident]. Whoever recovers waits until no older claim can still be sending, restores the
+// decisions of the ledger, and writes the marker with the time of the incident.
+// In a cluster the marker lives on one node: the loss of another node's memory
+// is not seen by it, so watch the nodes' run ids as well.
+//
+// # Concurrency
+//
+// A [Redis] is safe for concurrent use, in one process and in many, and keeps no
+// state of its own. Clocks of different processes are compared only to tell
+// whether a claim is older than 2 x AckWait; they must agree within one AckWait.
+// That rule holds only when no worker starts a request later than AckWait less
+// the call's timeout after it was handed the message.
+//
+// After an error of Claim nothing is known: see [Store.Claim]. Settle may be
+// repeated as it is.
+package dedup

@@ -1,0 +1,71 @@
+package dedup
+
+import (
+	"context"
+	"errors"
+)
+
+// errContended is what a key that changes under every attempt ends in.
+var errContended = errors.New("dedup: a key changed under every attempt to settle it: settle again")
+
+// Settle implements Store: one round trip when our own L stands, more where
+// something else does. A delivered verdict is compared and swapped as well, not
+// written by a plain SET with GET: a worker that dies between that and the second
+// write, of an unsure record, would leave a double that no record tells of.
+func (s *Redis) Settle(ctx context.Context, verdicts []Verdict) ([]Settlement, error) {
+	settled := make([]Settlement, len(verdicts))
+	now := s.now()
+	open := make([]int, 0, len(verdicts)) // indexes of verdicts still to be written
+	swaps := make([]op, 0, 2*len(verdicts))
+	var drops []op
+
+	// write rules on verdict i over the text found and queues what is to be written.
+	write := func(i int, text string) {
+		v := &verdicts[i]
+		found, unreadable := record(text)
+		o := outcome{found: found, garbled: unreadable, own: v.Claim.Record, next: v.merged(now)}
+		r := decideVerdict(s.verdicts, s.off, o)
+		settled[i] = Settlement{Stands: r.stands, Record: r.next}
+		if r.write {
+			open = append(open, i)
+			swaps = append(swaps, op{
+				verb: swap, key: recordPrefix + v.Message.Key,
+				old: text, new: EncodeRecord(r.next), ttl: s.opt.TTL,
+			})
+		}
+	}
+
+	// The first step bets that our own L stands.
+	for i := range verdicts {
+		v := &verdicts[i]
+		if !v.Claim.Held() {
+			// The record is another's, or was decided before: nothing is written.
+			stands := v.Claim.Result != Taken && v.Claim.Result != Unanswered
+			settled[i] = Settlement{Stands: stands, Record: v.Claim.Record}
+			continue
+		}
+		write(i, EncodeRecord(v.Claim.Record))
+		if v.Next.State == Decided {
+			// Q has said what it had to say, and would only take room.
+			drops = append(drops, op{verb: drop, key: queuedPrefix + v.Message.Key})
+		}
+	}
+
+	for race := 0; len(open) > 0; race++ {
+		if race > maxRaces {
+			return nil, errContended
+		}
+		indexes, sent := open, swaps
+		replies, err := s.send(ctx, append(sent[:len(sent):len(sent)], drops...))
+		if err != nil {
+			return nil, err
+		}
+		open, swaps, drops = nil, nil, nil
+		for n, i := range indexes {
+			if reply := replies[n]; reply != sent[n].old && reply != sent[n].new {
+				write(i, reply)
+			}
+		}
+	}
+	return settled, nil
+}
