@@ -89,8 +89,9 @@ func asError(t testing.TB, err error, want Class) *Error {
 	return e
 }
 
-// bigEvent is more than the buffers of two sockets hold.
+// bigEvent is far more than the buffers of two sockets hold (see rawServer and
+// smallBuffers), and more than a window of HTTP/2.
 func bigEvent() []byte {
-	const size = 16 << 20
+	const size = 3 << 20
 	return append(append([]byte(`{"x":"`), bytes.Repeat([]byte("y"), size)...), `"}`...)
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -20,24 +21,23 @@ const (
 var metaToken = regexp.MustCompile(`EAA[0-9A-Za-z_-]{8,}`)
 
 // redactor takes the secrets of one call out of a text.
-type redactor struct{ replace *strings.Replacer }
+type redactor struct{ secrets []string }
 
 func newRedactor(secrets ...string) redactor {
+	return redactor{slices.DeleteFunc(secrets, func(s string) bool { return s == "" })}
+}
+
+// clean is built anew for each text: only failures need it.
+func (r redactor) clean(s string) string {
 	var pairs []string
-	for _, s := range secrets {
-		if s == "" {
-			continue
-		}
+	for _, secret := range r.secrets {
 		// An app token holds a '|', so it also comes percent-encoded.
-		forms := []string{s}
-		for _, f := range []string{url.QueryEscape(s), url.PathEscape(s)} {
-			forms = append(forms, f, lowerEscapes(f))
-		}
-		for _, f := range forms {
-			pairs = append(pairs, f, redacted)
+		query, path := url.QueryEscape(secret), url.PathEscape(secret)
+		for _, form := range []string{secret, query, path, lowerEscapes(query), lowerEscapes(path)} {
+			pairs = append(pairs, form, redacted)
 		}
 	}
-	return redactor{strings.NewReplacer(pairs...)}
+	return metaToken.ReplaceAllString(strings.NewReplacer(pairs...).Replace(s), redacted)
 }
 
 // text makes a foreign text fit for logs and headers: valid UTF-8 on one line,
@@ -62,13 +62,19 @@ func (r redactor) text(s string) string {
 }
 
 // fbtrace lets through what can be an fbtrace_id; it becomes a message header.
-// An id is random letters, so EAA in one is no sign of a token.
-func (r redactor) fbtrace(s string) string {
-	odd := func(c rune) bool { return c <= ' ' || c > '~' }
-	if len(s) > maxFbtrace || strings.ContainsFunc(s, odd) || r.replace.Replace(s) != s {
+// An id is random letters, so EAA in one is no sign of a token, and it has no '%',
+// so a secret cannot hide in it percent-encoded.
+func (r redactor) fbtrace(id string) string {
+	odd := func(c rune) bool { return c <= ' ' || c > '~' || c == '%' }
+	if len(id) > maxFbtrace || strings.ContainsFunc(id, odd) {
 		return ""
 	}
-	return s
+	for _, secret := range r.secrets {
+		if strings.Contains(id, secret) {
+			return ""
+		}
+	}
+	return id
 }
 
 // cause returns err as it is, or, where its text tells a secret, a stand-in
@@ -82,10 +88,6 @@ func (r redactor) cause(err error) error {
 		return err
 	}
 	return &hidden{text: r.text(was), err: err}
-}
-
-func (r redactor) clean(s string) string {
-	return metaToken.ReplaceAllString(r.replace.Replace(s), redacted)
 }
 
 // hidden has no Unwrap on purpose: walking the chain would print the secret.

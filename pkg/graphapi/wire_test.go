@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"strconv"
 	"strings"
 	"sync"
@@ -52,6 +53,20 @@ func rawServer(t *testing.T, serve func(net.Conn)) (addr string) {
 		wg.Wait()
 	})
 	return l.Addr().String()
+}
+
+// smallBuffers is our transport, whose connections hold little that was not read.
+func smallBuffers() *http.Transport {
+	tr := NewTransport()
+	dial := tr.DialContext
+	tr.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		c, err := dial(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		return c, c.(*net.TCPConn).SetWriteBuffer(64 << 10)
+	}
+	return tr
 }
 
 // testTLS borrows httptest's certificate.
@@ -122,7 +137,7 @@ func TestCutAtEveryStage(t *testing.T) {
 							cancel()
 						}
 					})
-					tr := NewTransport()
+					tr := smallBuffers()
 					tr.TLSClientConfig = clientTLS
 					c := newClient(t, Options{BaseURL: scheme + "://" + addr, Transport: tr})
 					call := testCall()
@@ -163,7 +178,7 @@ func TestEarlyAnswer(t *testing.T) {
 				}
 				_, _ = io.WriteString(c, tt.answer)
 			})
-			c := newClient(t, Options{BaseURL: "http://" + addr})
+			c := newClient(t, Options{BaseURL: "http://" + addr, Transport: smallBuffers()})
 			call := testCall()
 			call.Events = [][]byte{bigEvent()}
 			sendError(t, c, call, tt.want)
@@ -279,16 +294,11 @@ func (f halfRead) RoundTrip(req *http.Request) (*http.Response, error) {
 
 // The last piece of the body was handed over, but its write fell short.
 func TestWriteThatBreaks(t *testing.T) {
-	addr := rawServer(t, func(c net.Conn) { _, _ = io.Copy(io.Discard, c) })
 	event := []byte(`{"x":"` + strings.Repeat("y", 40_000) + `"}`)
 	for _, after := range []int{0, 100, 30_000, 40_000} {
 		t.Run(strconv.Itoa(after), func(t *testing.T) {
 			tr := NewTransport()
-			dial := tr.DialContext
-			tr.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
-				c, err := dial(ctx, network, addr)
-				return &brokenConn{Conn: c, left: after}, err
-			}
+			addr := brokenServer(t, tr, after)
 			c := newClient(t, Options{BaseURL: "http://" + addr, Transport: tr})
 			call := testCall()
 			call.Events = [][]byte{event}
@@ -297,6 +307,29 @@ func TestWriteThatBreaks(t *testing.T) {
 			}
 		})
 	}
+}
+
+// In HTTP/2 an error of the writer may come after the last byte of the body.
+func TestWriteErrorProvesNothingInHTTP2(t *testing.T) {
+	for header, want := range map[string]Class{"Authorization": NotSent, ":method": Unknown} {
+		c := newClient(t, Options{Transport: roundTrip(func(req *http.Request, _ []byte) (*http.Response, error) {
+			trace := httptrace.ContextClientTrace(req.Context())
+			trace.WroteHeaderField(header, nil)
+			trace.WroteRequest(httptrace.WroteRequestInfo{Err: io.ErrClosedPipe})
+			return nil, io.ErrClosedPipe
+		})})
+		sendError(t, c, testCall(), want)
+	}
+}
+
+// brokenServer reads for ever; tr's connections to it break after so many bytes.
+func brokenServer(t *testing.T, tr *http.Transport, after int) (addr string) {
+	dial := tr.DialContext
+	tr.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		c, err := dial(ctx, network, addr)
+		return &brokenConn{Conn: c, left: after}, err
+	}
+	return rawServer(t, func(c net.Conn) { _, _ = io.Copy(io.Discard, c) })
 }
 
 // brokenConn takes so many bytes and then breaks.
