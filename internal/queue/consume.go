@@ -1,0 +1,199 @@
+package queue
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// How a lane pulls. A quiet lane asks for little and waits long, so that it
+// holds few slots; a busy one asks for as much as it was given lately, doubled.
+const (
+	laneBytes  = 512 * kib // more than the largest message that a lane can hold
+	burstBytes = 8 * mib
+	quietPull  = 16
+	burstPull  = 1000
+	quietWait  = 2 * time.Second
+	burstWait  = 250 * time.Millisecond
+
+	// lanesEvery is how often Consume looks for lanes that were added.
+	lanesEvery = 15 * time.Second
+)
+
+// Consume pulls from every lane and hands what comes to sink, until ctx ends;
+// then it returns nil once no pull is open any more. It never holds more than
+// the free slots: a slot is freed by Settle. ctx is for pulling only: what is in
+// hand when it ends may still be settled.
+//
+// sink is called from several goroutines at once. A message that this process
+// still has in hand is not handed out again.
+func (q *Queue) Consume(ctx context.Context, sink func([]*Message)) error {
+	var lanes sync.WaitGroup
+	defer lanes.Wait()
+	for started := 0; ; {
+		for ; started < q.Shards(); started++ {
+			for _, stream := range []string{StreamEvents, StreamRetry} {
+				l := q.newLane(lane(q.cfg, stream, started), sink)
+				lanes.Go(func() { l.run(ctx) })
+			}
+		}
+		if pause(ctx, lanesEvery) != nil {
+			return nil
+		}
+		if err := q.readShards(ctx); err != nil && ctx.Err() == nil {
+			q.log.Debug("queue: can't look for new lanes", "error", err)
+		}
+	}
+}
+
+// puller reads one lane.
+type puller struct {
+	q       *Queue
+	durable durable
+	sink    func([]*Message)
+	size    int // of the next pull
+	outage  outage
+}
+
+func (q *Queue) newLane(d durable, sink func([]*Message)) *puller {
+	return &puller{q: q, durable: d, sink: sink, size: quietPull,
+		outage: outage{log: q.log, what: "lane " + d.Config.Durable}}
+}
+
+func (l *puller) run(ctx context.Context) {
+	var cons jetstream.Consumer
+	for ctx.Err() == nil {
+		slots, err := l.q.budget.take(ctx, l.request())
+		if err != nil {
+			return
+		}
+		if cons == nil {
+			cons, err = l.q.consumer(ctx, l.durable)
+		}
+		if err == nil {
+			var got int
+			got, slots, err = l.pull(ctx, cons, slots)
+			l.size = min(max(2*got, quietPull), burstPull)
+		}
+		l.q.budget.give(slots)
+		if err != nil {
+			cons = nil // it may have been made anew
+			l.outage.wait(ctx, err)
+			continue
+		}
+		l.outage.over()
+	}
+}
+
+func (l *puller) request() request {
+	limit := l.q.cfg.MaxInFlight
+	return request{
+		// Waiting for a few free slots keeps pulls from shrinking to one message.
+		minMsgs: min(l.size, max(limit/256, 1), 64), maxMsgs: l.size,
+		minBytes: laneBytes, maxBytes: max(laneBytes, min(burstBytes, l.q.cfg.MaxInFlightBytes/4)*int64(l.size)/burstPull),
+	}
+}
+
+// pull makes one request and hands out what comes. It returns how many messages
+// came and the slots that were not used.
+func (l *puller) pull(ctx context.Context, cons jetstream.Consumer, slots grant) (int, grant, error) {
+	wait := quietWait
+	if l.size > quietPull {
+		wait = burstWait
+	}
+	got := 0
+	err := fetch(ctx, cons, slots, wait, func(batch []jetstream.Msg, ending bool) {
+		got += len(batch)
+		if ending {
+			l.handBack(batch)
+			return
+		}
+		var msgs []*Message
+		for _, m := range batch {
+			if msg := l.q.receive(m, &slots); msg != nil {
+				msgs = append(msgs, msg)
+			}
+		}
+		if len(msgs) > 0 {
+			l.sink(msgs)
+		}
+	})
+	return got, slots, err
+}
+
+// handBack returns what came after the end of pulling.
+func (l *puller) handBack(batch []jetstream.Msg) {
+	for _, m := range batch {
+		if meta, err := m.Metadata(); err == nil {
+			if h, ok := l.q.take(m, meta, grant{}); ok && l.q.claim(h) {
+				l.q.nak(h, 0)
+			}
+		}
+	}
+}
+
+// receive makes a message of what JetStream delivered, and pays for it from
+// slots; nil when it is in hand already.
+func (q *Queue) receive(m jetstream.Msg, slots *grant) *Message {
+	meta, err := m.Metadata()
+	if err != nil {
+		// Only a delivery has an ack subject, so there is nothing to settle.
+		q.log.Error("queue: a delivery without metadata", "subject", m.Subject(), "error", err)
+		return nil
+	}
+	cost := grant{1, min(weight(m), slots.bytes)}
+	h, ok := q.take(m, meta, cost)
+	if !ok {
+		return nil
+	}
+	slots.msgs -= cost.msgs
+	slots.bytes -= cost.bytes
+	msg := &Message{
+		Data:       m.Data(),
+		Stream:     meta.Stream,
+		Seq:        meta.Sequence.Stream,
+		Deliveries: meta.NumDelivered,
+		Received:   q.now(),
+		hand:       h,
+	}
+	msg.Envelope, msg.Fault = openEnvelope(m, meta)
+	return msg
+}
+
+// openEnvelope reads the envelope of a delivery. Where it is broken, enough is
+// made up to bury the message: the bytes are kept, and the letter gets an
+// acceptance id and a number of its own.
+func openEnvelope(m jetstream.Msg, meta *jetstream.MsgMetadata) (Envelope, error) {
+	e, fault := readEnvelope(m.Headers())
+	tenant, ok := tenantOf(m.Subject())
+	if !ok && fault == nil {
+		fault = fmt.Errorf("the subject names no tenant")
+	}
+	e.Tenant = tenant
+	if meta.Stream == StreamEvents {
+		e.Origin = meta.Sequence.Stream
+	} else if e.Origin == 0 && fault == nil {
+		fault = fmt.Errorf("header %s is missing", HeaderOrigin)
+	}
+	if e.Accept == "" {
+		e.Accept = fmt.Sprintf("%s:%d", meta.Stream, meta.Sequence.Stream)
+	}
+	if e.AcceptedAt.IsZero() {
+		e.AcceptedAt = meta.Timestamp
+	}
+	return e, fault
+}
+
+// weight is about what a message takes in memory.
+func weight(m jetstream.Msg) int64 {
+	n := len(m.Data()) + len(m.Subject())
+	for k, vs := range m.Headers() {
+		for _, v := range vs {
+			n += len(k) + len(v)
+		}
+	}
+	return int64(n)
+}

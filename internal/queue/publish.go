@@ -1,0 +1,191 @@
+package queue
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/homing-dev/homing/pkg/events"
+)
+
+// Publish stores one acceptance and waits until it is durable, or ctx ends. Its
+// errors are ErrFull, ErrUnavailable and the context's; after ErrUnavailable the
+// event may be stored all the same, and the client's retry is safe because it
+// comes with the same MsgID.
+func (q *Queue) Publish(ctx context.Context, a Acceptance) (Accepted, error) {
+	p, err := q.publishAcceptance(&a)
+	if err != nil {
+		return Accepted{}, err
+	}
+	return accepted(q.await(ctx, p))
+}
+
+// PublishMany is Publish for many: all are on their way before the first is
+// waited for. The results are in the order of the acceptances.
+func (q *Queue) PublishMany(ctx context.Context, as []Acceptance) []Result {
+	results := make([]Result, len(as))
+	waiting := make([]*publication, len(as))
+	for i := range as {
+		waiting[i], results[i].Err = q.publishAcceptance(&as[i])
+	}
+	for i, p := range waiting {
+		if p != nil {
+			results[i].Accepted, results[i].Err = accepted(q.await(ctx, p))
+		}
+	}
+	return results
+}
+
+func accepted(ack *jetstream.PubAck, err error) (Accepted, error) {
+	if err != nil {
+		return Accepted{}, err
+	}
+	return Accepted{Seq: ack.Sequence, Duplicate: ack.Duplicate}, nil
+}
+
+func (q *Queue) publishAcceptance(a *Acceptance) (*publication, error) {
+	if !isToken(a.Tenant) {
+		return nil, errors.New("queue: the tenant of an acceptance can't stand in a subject")
+	}
+	if !isToken(a.Accept) {
+		return nil, errors.New("queue: the Homing-Id of an acceptance can't stand in a subject")
+	}
+	if a.MsgID == "" {
+		return nil, errors.New("queue: an acceptance needs a MsgID")
+	}
+	env := a.Envelope
+	env.Origin = 0 // it is the sequence that this message is about to get
+	return q.publish(&nats.Msg{
+		Subject: subjectEvent(shardOf(a.Tenant, q.Shards()), a.Tenant),
+		Header:  env.header(),
+		Data:    a.Data,
+	}, StreamEvents, a.MsgID)
+}
+
+// PublishClicks stores clicks and waits until all of them are durable. A click
+// that is published again within the duplicate window is stored once.
+func (q *Queue) PublishClicks(ctx context.Context, clicks []events.Click) error {
+	waiting := make([]*publication, 0, len(clicks))
+	var errs []error
+	for i := range clicks {
+		c := &clicks[i]
+		if !isToken(c.Tenant) {
+			errs = append(errs, errors.New("queue: the tenant of a click can't stand in a subject"))
+			continue
+		}
+		p, err := q.publish(&nats.Msg{
+			Subject: subjectClick(c.Tenant),
+			Header:  make(nats.Header, 2),
+			Data:    events.EncodeClick(c),
+		}, StreamClicks, clickMsgID(c))
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		waiting = append(waiting, p)
+	}
+	for _, p := range waiting {
+		if _, err := q.await(ctx, p); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// clickMsgID names a click by what makes it one.
+func clickMsgID(c *events.Click) string {
+	h := sha256.New()
+	part := func(s string) {
+		h.Write([]byte(s))
+		h.Write([]byte{0})
+	}
+	part(c.Tenant)
+	part(c.Clid)
+	part(strconv.FormatInt(c.At, 10))
+	for _, p := range c.Persons {
+		part(string(p))
+	}
+	return hex.EncodeToString(h.Sum(nil)[:16])
+}
+
+// publication is a message on its way to a stream.
+type publication struct {
+	msg    *nats.Msg
+	opts   []jetstream.PublishOpt
+	future jetstream.PubAckFuture
+}
+
+const (
+	inProcessTries = 20
+	inProcessWait  = 50 * time.Millisecond
+)
+
+// publish starts one publish. It is the only way by which a message enters a
+// stream.
+func (q *Queue) publish(msg *nats.Msg, stream, msgID string, opts ...jetstream.PublishOpt) (*publication, error) {
+	opts = append(opts, jetstream.WithExpectStream(stream))
+	if msgID != "" {
+		opts = append(opts, jetstream.WithMsgID(msgID))
+	}
+	p := &publication{msg: msg, opts: opts}
+	if err := q.send(p); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+func (q *Queue) send(p *publication) (err error) {
+	p.future, err = q.js.PublishMsgAsync(p.msg, p.opts...)
+	if err != nil {
+		return publishError(err)
+	}
+	return nil
+}
+
+// await waits for the PubAck of a publication.
+func (q *Queue) await(ctx context.Context, p *publication) (*jetstream.PubAck, error) {
+	for try := 1; ; try++ {
+		ack, err := p.wait(ctx)
+		if errorCode(err) != codeDuplicateInProcess || try == inProcessTries {
+			return ack, publishError(err)
+		}
+		// In a cluster the first message of this id is still on its way to the
+		// other replicas; whether it gets there is known in a moment.
+		if err := pause(ctx, inProcessWait); err != nil {
+			return nil, publishError(err)
+		}
+		if err := q.send(p); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func (p *publication) wait(ctx context.Context) (*jetstream.PubAck, error) {
+	select {
+	case ack := <-p.future.Ok():
+		return ack, nil
+	case err := <-p.future.Err():
+		return nil, err
+	case <-ctx.Done():
+		return nil, fmt.Errorf("no answer from JetStream: %w", ctx.Err())
+	}
+}
+
+// pause waits for d, or for ctx to end.
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
