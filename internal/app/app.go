@@ -1,0 +1,259 @@
+// Package app puts the processes together: it is the only package that sees
+// all the others. An App is one process's worth of Homing; several can live
+// side by side in one program.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/homing-dev/homing/internal/queue"
+	"github.com/homing-dev/homing/internal/recovery"
+	"github.com/homing-dev/homing/internal/telemetry"
+	"github.com/homing-dev/homing/internal/tenants"
+	"github.com/homing-dev/homing/pkg/dedup"
+)
+
+// Role says what an App does; roles can be combined.
+type Role uint
+
+// The roles.
+const (
+	API    Role = 1 << iota // takes conversions and webhooks
+	Worker                  // delivers to Meta
+)
+
+func (r Role) has(other Role) bool { return r&other != 0 }
+
+func (r Role) String() string {
+	switch r {
+	case API:
+		return "api"
+	case Worker:
+		return "worker"
+	default:
+		return "homing"
+	}
+}
+
+// Surroundings is what a process brings along. The zero value is right for a
+// program of its own.
+type Surroundings struct {
+	LookupEnv func(string) (string, bool) // nil: os.LookupEnv
+	Log       io.Writer                   // nil: os.Stderr
+	Version   string
+	// NATS are further options of the connection, such as an in-process server.
+	NATS []nats.Option
+	// Alone promises that no other worker shares the streams: after an incident
+	// nobody else's requests have to be waited for.
+	Alone bool
+}
+
+// App is one process. Use New, Start and Stop, or Run.
+type App struct {
+	opt  Options
+	role Role
+	env  Surroundings
+	log  *slog.Logger
+
+	telemetry *telemetry.Telemetry
+	tenants   *tenants.Directory
+	nats      *nats.Conn
+	redis     redis.UniversalClient
+	queue     *queue.Queue
+	claims    dedup.Store
+	guard     *recovery.Guard
+
+	ops, api       net.Listener
+	opsSrv, apiSrv *http.Server
+	ready          readiness
+	cleanups       []cleanup
+	failed         chan error
+}
+
+// cleanup is one step of the teardown, run last in first out.
+type cleanup struct {
+	name string
+	f    func(context.Context) error
+}
+
+// stopWithin bounds Stop: what is in flight has 30 s, the rest is quick.
+const stopWithin = 45 * time.Second
+
+// New reads the tenants file and binds the listeners. Nothing runs yet.
+func New(opt Options, role Role, env Surroundings) (a *App, err error) {
+	if err := opt.Validate(); err != nil {
+		return nil, err
+	}
+	if env.LookupEnv == nil {
+		env.LookupEnv = os.LookupEnv
+	}
+	if env.Log == nil {
+		env.Log = os.Stderr
+	}
+	a = &App{opt: opt, role: role, env: env, failed: make(chan error, 1)}
+	a.log = newLogger(env.Log, opt).With("process", role.String())
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, a.teardown(context.Background()))
+		}
+	}()
+
+	if err := a.newTelemetry(); err != nil {
+		return nil, err
+	}
+	a.tenants, err = tenants.Open(tenants.Config{
+		Path: opt.Tenants, LookupEnv: env.LookupEnv, Logger: a.log, OnReload: a.telemetry.Metrics.Reload,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("HOMING_TENANTS: %w", err)
+	}
+	if a.ops, err = a.listen("HOMING_OPS_ADDR", opt.OpsAddr); err != nil {
+		return nil, err
+	}
+	if role.has(API) {
+		if a.api, err = a.listen("HOMING_API_ADDR", opt.APIAddr); err != nil {
+			return nil, err
+		}
+	}
+	return a, nil
+}
+
+func (a *App) newTelemetry() (err error) {
+	getenv := func(name string) string { v, _ := a.env.LookupEnv(name); return v }
+	a.telemetry, err = telemetry.New(context.Background(), telemetry.Options{
+		Service: "homing-" + a.role.String(), Version: a.env.Version, Getenv: getenv,
+	})
+	if err != nil {
+		return err
+	}
+	a.atStop("telemetry", a.telemetry.Shutdown)
+	return nil
+}
+
+func (a *App) listen(variable, addr string) (net.Listener, error) {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", variable, err)
+	}
+	a.atStop(variable, func(context.Context) error {
+		if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			return err
+		}
+		return nil
+	})
+	return l, nil
+}
+
+// Addr is where the API listens; empty without that role.
+func (a *App) Addr() string {
+	if a.api == nil {
+		return ""
+	}
+	return a.api.Addr().String()
+}
+
+// OpsAddr is where health and metrics are served.
+func (a *App) OpsAddr() string { return a.ops.Addr().String() }
+
+// Start connects and begins to work. It waits for NATS as long as ctx allows;
+// Redis may come later.
+func (a *App) Start(ctx context.Context) (err error) {
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, a.Stop(context.Background()))
+		}
+	}()
+	background, cancel := context.WithCancel(context.Background())
+	a.atStop("background", func(context.Context) error { cancel(); return nil })
+	a.serveOps()
+	if err := a.connect(ctx); err != nil {
+		return err
+	}
+	a.watchTenants(background)
+	if a.role.has(API) {
+		if err := a.startAPI(background); err != nil {
+			return err
+		}
+	}
+	if a.role.has(Worker) {
+		if err := a.startWorker(background); err != nil {
+			return err
+		}
+	}
+	a.ready.set(nil)
+	a.log.Info("started", "api", a.Addr(), "ops", a.OpsAddr(), "tenants", len(a.tenants.All()), "version", a.env.Version)
+	return nil
+}
+
+// Stop ends the work: no new requests, no more pulling, what is in flight gets
+// 30 s, the rest is handed back. It is bounded and may be called twice.
+func (a *App) Stop(ctx context.Context) error {
+	a.ready.set(errStopping)
+	ctx, cancel := context.WithTimeout(ctx, stopWithin)
+	defer cancel()
+	err := a.teardown(ctx)
+	a.log.Info("stopped", "error", err)
+	return err
+}
+
+// Wait waits for ctx to end or for something to fail, then stops.
+func (a *App) Wait(ctx context.Context) error {
+	var failure error
+	select {
+	case <-ctx.Done():
+	case failure = <-a.failed:
+	}
+	return errors.Join(failure, a.Stop(context.WithoutCancel(ctx)))
+}
+
+// Run is Start and Wait.
+func (a *App) Run(ctx context.Context) error {
+	if err := a.Start(ctx); err != nil {
+		return err
+	}
+	return a.Wait(ctx)
+}
+
+// fail ends Wait: something that must not end has ended.
+func (a *App) fail(err error) {
+	select {
+	case a.failed <- err:
+	default:
+	}
+}
+
+func (a *App) atStop(name string, f func(context.Context) error) {
+	a.cleanups = append(a.cleanups, cleanup{name, f})
+}
+
+// teardown undoes what was set up, last first.
+func (a *App) teardown(ctx context.Context) error {
+	var errs []error
+	for len(a.cleanups) > 0 {
+		last := a.cleanups[len(a.cleanups)-1]
+		a.cleanups = a.cleanups[:len(a.cleanups)-1]
+		if err := last.f(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("stop %s: %w", last.name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func newLogger(w io.Writer, opt Options) *slog.Logger {
+	o := &slog.HandlerOptions{Level: opt.LogLevel.Level()}
+	if opt.LogFormat == "text" {
+		return slog.New(slog.NewTextHandler(w, o))
+	}
+	return slog.New(slog.NewJSONHandler(w, o))
+}

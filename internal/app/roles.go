@@ -1,0 +1,166 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
+	"go.opentelemetry.io/otel/metric/noop"
+
+	"github.com/homing-dev/homing/internal/clicks"
+	"github.com/homing-dev/homing/internal/deliver"
+	"github.com/homing-dev/homing/internal/ingest"
+	"github.com/homing-dev/homing/internal/recovery"
+	"github.com/homing-dev/homing/pkg/events"
+	"github.com/homing-dev/homing/pkg/graphapi"
+)
+
+const (
+	// maxCalls bounds the calls to Meta of one worker; the messages it holds are
+	// bounded by the queue.
+	maxCalls = 512
+	// inFlight is how long Stop waits for calls and requests under way.
+	inFlight = 30 * time.Second
+)
+
+// startAPI serves conversions and webhooks.
+func (a *App) startAPI(background context.Context) error {
+	store := clicks.New(a.redis, clicks.Options{TTL: a.opt.ClickTTL})
+	shares := newShares(a.queue, int64(a.opt.QueueMaxBytes), a.opt.TenantQueueShare)
+	server, err := ingest.New(ingest.Options{
+		Directory: a.tenants, Queue: a.queue, Memory: a.claims, Clicks: store, Backlog: shares,
+		Metrics: a.telemetry.Metrics, Logger: a.log, Tracer: a.telemetry.Tracer(),
+	})
+	if err != nil {
+		return err
+	}
+	a.goUntilStop(background, shares.run)
+	if !a.role.has(Worker) {
+		// A fresh Redis next to fresh streams has nothing to remember: no worker
+		// is needed to find that out.
+		a.goUntilStop(background, a.newGuard(store).Bless)
+	}
+	handler := otelhttp.NewHandler(server, "api", otelhttp.WithTracerProvider(a.telemetry.TracerProvider()),
+		otelhttp.WithPropagators(a.telemetry.Propagator()), otelhttp.WithMeterProvider(noop.NewMeterProvider()),
+		otelhttp.WithSpanNameFormatter(func(_ string, r *http.Request) string { return r.Method }))
+	a.apiSrv = ingest.NewHTTPServer(handler, a.log)
+	a.serve("api", a.apiSrv, a.api)
+	a.atStop("api", func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, inFlight)
+		defer cancel()
+		return a.apiSrv.Shutdown(ctx)
+	})
+	return nil
+}
+
+// startWorker delivers events and stores clicks.
+func (a *App) startWorker(background context.Context) error {
+	graph, err := graphapi.New(graphapi.Options{
+		BaseURL: a.opt.GraphURL, Version: a.opt.GraphVersion, Timeout: a.opt.GraphTimeout, PartnerAgent: "homing",
+	})
+	if err != nil {
+		return fmt.Errorf("HOMING_GRAPH_URL: %w", err)
+	}
+	a.atStop("graph", func(context.Context) error { graph.CloseIdle(); return nil })
+
+	store := clicks.New(a.redis, clicks.Options{TTL: a.opt.ClickTTL})
+	a.guard = a.newGuard(store)
+	deliverer := deliver.New(deliver.Options{
+		Claims: a.claims, Clicks: store, ClickTail: a.queue, Graph: graph, Journal: a.queue, Tenants: a.tenants,
+		Alarm:   a.guard.Alarm,
+		AckWait: a.opt.AckWait, BatchDeadline: a.opt.BatchDeadline, GraphTimeout: a.opt.GraphTimeout,
+		RetryMin: a.opt.RetryMin, RetryMax: a.opt.RetryMax, RetryFor: a.opt.RetryFor, ClickGrace: a.opt.ClickGrace,
+		Metrics: a.telemetry.Metrics, Tracer: a.telemetry.Tracer(), Logger: a.log,
+	})
+	lanes := deliver.NewLanes(deliver.LanesOptions{
+		BatchSize: a.opt.BatchSize, Linger: a.opt.BatchLinger, Concurrency: a.opt.TenantConcurrency, Calls: maxCalls,
+		Deliver: deliverer.Deliver, Settle: a.queue.Settle,
+	})
+	a.goUntilStop(background, a.guard.Run)
+	a.atStop("lanes", func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, inFlight)
+		defer cancel()
+		lanes.Stop(ctx)
+		return nil
+	})
+	// Stopped first, so nothing new comes in while the rest is finished.
+	a.goUntilStop(background, func(ctx context.Context) { a.pull(ctx, lanes) })
+	a.goUntilStop(background, func(ctx context.Context) { a.storeClicks(ctx, store) })
+	return nil
+}
+
+// pull hands events to the lanes while Redis can be trusted: without its memory
+// nobody can say what was sent already.
+func (a *App) pull(ctx context.Context, lanes *deliver.Lanes) {
+	for ctx.Err() == nil {
+		trust, err := a.guard.Wait(ctx)
+		if err != nil {
+			return
+		}
+		if err := a.queue.Consume(trust, lanes.Take); err != nil && ctx.Err() == nil && trust.Err() == nil {
+			a.fail(fmt.Errorf("app: consuming events ended: %w", err))
+			return
+		}
+	}
+}
+
+// storeClicks repeats what the webhooks wrote, for the clicks whose webhook
+// could not reach Redis.
+func (a *App) storeClicks(ctx context.Context, store *clicks.Store) {
+	err := a.queue.ConsumeClicks(ctx, func(ctx context.Context, c []events.Click) error {
+		if err := store.Put(ctx, c); err != nil {
+			return err
+		}
+		a.telemetry.Metrics.ClicksStored(len(c))
+		return nil
+	})
+	if err != nil && ctx.Err() == nil {
+		a.fail(fmt.Errorf("app: consuming clicks ended: %w", err))
+	}
+}
+
+func (a *App) newGuard(store *clicks.Store) *recovery.Guard {
+	wait := a.opt.BatchDeadline
+	if a.env.Alone {
+		wait = 0
+	}
+	return recovery.New(recovery.Options{
+		Claims: a.claims, Clicks: store, Streams: a.queue, RunID: runID(a.redis), Wait: wait,
+		Incident: a.telemetry.Metrics.Incident, Logger: a.log,
+	})
+}
+
+// watchTenants follows the tenants file.
+func (a *App) watchTenants(background context.Context) {
+	a.goUntilStop(background, func(ctx context.Context) {
+		if err := a.tenants.Run(ctx); err != nil && ctx.Err() == nil {
+			a.fail(fmt.Errorf("app: following the tenants file ended: %w", err))
+		}
+	})
+}
+
+// goUntilStop runs f until its turn in the teardown comes, and waits for it.
+func (a *App) goUntilStop(background context.Context, f func(context.Context)) {
+	ctx, cancel := context.WithCancel(background)
+	var wg sync.WaitGroup
+	wg.Go(func() { f(ctx) })
+	a.atStop("background", func(context.Context) error {
+		cancel()
+		wg.Wait()
+		return nil
+	})
+}
+
+// serve runs srv until it is shut down.
+func (a *App) serve(name string, srv *http.Server, l net.Listener) {
+	go func() {
+		if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			a.fail(fmt.Errorf("%s: %w", name, err))
+		}
+	}()
+}

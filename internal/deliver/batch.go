@@ -1,0 +1,174 @@
+package deliver
+
+import (
+	"context"
+	"time"
+
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/homing-dev/homing/internal/queue"
+	"github.com/homing-dev/homing/internal/tenants"
+	"github.com/homing-dev/homing/pkg/dedup"
+	"github.com/homing-dev/homing/pkg/events"
+)
+
+// batch is one pass of Deliver.
+type batch struct {
+	*Deliverer
+	ctx      context.Context
+	tenantID string
+	tenant   *tenants.Tenant // nil when nobody knows it
+	started  time.Time
+	items    []*item
+	calls    []trace.SpanContext // the calls to Meta, for the events' spans to link to
+}
+
+// item is one message on its way through a batch.
+type item struct {
+	msg   *queue.Message
+	event *events.Event // nil when the bytes can't be read
+	key   string        // of the claim; empty when the message names no event
+
+	clid, waba string
+	body       []byte // the event as Meta is sent it
+
+	claim    dedup.Claim
+	attempts int // calls that carried it, this pass included
+	unsure   bool
+	unknowns int
+
+	fate     fate
+	accepted bool // Meta took it in this pass
+	callSpan trace.SpanContext
+	span     trace.Span
+}
+
+// step is how far the fate of an item is known.
+type step int
+
+const (
+	open     step = iota // nothing stands in the way of sending it
+	ending               // an outcome is known; it needs the key to become final
+	final                // decided in the claim store; effects are due
+	ack                  // nothing is left to do but to ack
+	retry                // comes back at a known time
+	handback             // comes back, untouched
+	again                // comes back to this process
+	forget               // belongs to another owner
+)
+
+// fate is what is going to happen to an item, and why.
+type fate struct {
+	step    step
+	outcome events.Outcome
+	reason  events.Reason
+	detail  string // for the dead letter; what Meta or we said of it
+	fbtrace string
+	at      time.Time     // retry, again
+	delay   time.Duration // handback
+	decided time.Time     // final
+}
+
+func (d *Deliverer) newBatch(ctx context.Context, tenant string, msgs []*queue.Message) *batch {
+	b := &batch{Deliverer: d, ctx: ctx, tenantID: tenant, started: d.Now(), items: make([]*item, len(msgs))}
+	for i, m := range msgs {
+		it := &item{msg: m, attempts: m.Attempt, unsure: m.Unsure, unknowns: m.Unknowns}
+		it.span = b.startSpan(it)
+		b.items[i] = it
+	}
+	return b
+}
+
+// decode reads the events. Bytes that can't be read and tenants that stay
+// unknown end here.
+func (b *batch) decode() {
+	b.tenant, _ = b.Tenants.Tenant(b.tenantID)
+	for _, it := range b.items {
+		m := it.msg
+		if m.EventName != "" && m.EventID != "" {
+			it.key = string(events.MakeKey(m.Tenant, m.EventName, m.EventID))
+		}
+		if m.Fault != nil {
+			it.key = ""
+			it.end(events.Dead, events.ReasonUndecodable, m.Fault.Error())
+			continue
+		}
+		ev, err := events.DecodeEvent(m.Data)
+		switch {
+		case err != nil:
+			it.end(events.Dead, events.ReasonUndecodable, err.Error())
+		case it.key == "" || ev.Tenant != m.Tenant || string(ev.Key()) != it.key:
+			it.key = ""
+			it.end(events.Dead, events.ReasonUndecodable, "the headers do not name the event in the body")
+		case b.tenant == nil && b.Now().Sub(m.AcceptedAt) < unknownTenantFor:
+			it.event = ev
+			it.retryAt(events.ReasonTransient, b.Now().Add(b.patience(it)))
+		case b.tenant == nil:
+			it.event = ev
+			it.end(events.Dead, events.ReasonUnknownTenant, "no tenant of this id is configured; add it to the tenants file and replay")
+		default:
+			it.event = ev
+		}
+	}
+}
+
+// unknownTenantFor is how long an event waits for its tenant to be configured:
+// a worker may read the tenants file later than the api did.
+const unknownTenantFor = time.Hour
+
+// patience is how long an item waits that no attempt is counted for: as long
+// again as it has waited already.
+func (b *batch) patience(it *item) time.Duration {
+	return min(b.RetryMin+b.Now().Sub(it.msg.AcceptedAt), b.RetryMax)
+}
+
+// end says how the item ends, once its key is claimed. An event that Meta may
+// have is never called dead.
+func (it *item) end(o events.Outcome, r events.Reason, detail string) {
+	it.fate = fate{step: ending, outcome: o, reason: r, detail: detail, fbtrace: it.fate.fbtrace}
+}
+
+// retryAt says that the item comes back through the queue.
+func (it *item) retryAt(r events.Reason, at time.Time) {
+	it.fate = fate{step: retry, outcome: events.Retrying, reason: r, at: at}
+}
+
+// with returns the items at step s.
+func (b *batch) with(s step) []*item {
+	var out []*item
+	for _, it := range b.items {
+		if it.fate.step == s {
+			out = append(out, it)
+		}
+	}
+	return out
+}
+
+// decisions turns fates into what the queue understands.
+func (b *batch) decisions() []Decision {
+	out := make([]Decision, len(b.items))
+	for i, it := range b.items {
+		v := queue.Verdict{Action: queue.Forget}
+		switch it.fate.step {
+		case ack:
+			v.Action = queue.Ack
+		case retry:
+			v = queue.Verdict{Action: queue.Retry, At: it.fate.at, Next: it.envelope()}
+		case handback:
+			v = queue.Verdict{Action: queue.Nak, Delay: it.fate.delay}
+		case again:
+			v = queue.Verdict{Action: queue.Nak, At: it.fate.at}
+		}
+		out[i] = Decision{Verdict: v, Again: it.fate.step == again}
+	}
+	return out
+}
+
+// envelope is the message's envelope as it is now.
+func (it *item) envelope() queue.Envelope {
+	e := it.msg.Envelope
+	e.Attempt = it.attempts
+	e.Unsure = it.unsure
+	e.Unknowns = it.unknowns
+	return e
+}

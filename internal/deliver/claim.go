@@ -1,0 +1,143 @@
+package deliver
+
+import (
+	"context"
+	"time"
+
+	"github.com/homing-dev/homing/internal/queue"
+	"github.com/homing-dev/homing/internal/tenants"
+	"github.com/homing-dev/homing/pkg/dedup"
+	"github.com/homing-dev/homing/pkg/events"
+)
+
+const (
+	// takenPause is how long a message rests whose key another message holds.
+	takenPause = 2 * time.Second
+	// takenNaks is after how many deliveries such a message goes round through
+	// the queue instead, which makes its deliveries count from one again: being
+	// taken must not look like killing workers.
+	takenNaks = 10
+	// maxDeliveries is how often a message is handed out without anybody
+	// getting as far as to claim it.
+	maxDeliveries = 20
+)
+
+// claim takes the key of every event that is to be sent or ended. Afterwards
+// only items whose key is ours are open or ending.
+func (b *batch) claim() {
+	var items []*item
+	var msgs []dedup.Message
+	for _, it := range b.items {
+		switch {
+		case it.fate.step != open && it.fate.step != ending:
+		case it.key == "":
+			// Nothing names the event, so there is no key to hold: the dead
+			// letter and the ledger are idempotent by themselves.
+			it.fate.step, it.fate.decided = final, b.Now()
+		case b.Now().After(b.deadline(it.msg)):
+			it.fate = fate{step: handback}
+		default:
+			items = append(items, it)
+			msgs = append(msgs, it.message())
+		}
+	}
+	if len(items) == 0 {
+		return
+	}
+	claims, err := b.Claims.Claim(b.ctx, msgs)
+	if err != nil {
+		b.Alarm(err)
+		b.unclaim(items, msgs, claims)
+		return
+	}
+	for i, it := range items {
+		it.claim = claims[i]
+		b.claimed(it)
+	}
+}
+
+// claimed acts on the answer to one claim.
+func (b *batch) claimed(it *item) {
+	rec := it.claim.Record
+	b.Metrics.Claim(it.claim.Result)
+	switch it.claim.Result {
+	case dedup.Leftover:
+		it.fate = fate{step: ack}
+	case dedup.Taken:
+		it.fate = fate{step: handback, delay: takenPause}
+		if it.msg.Deliveries >= takenNaks {
+			it.retryAt(events.ReasonTransient, b.Now().Add(takenPause))
+		}
+	case dedup.Settled:
+		it.unsure, it.attempts, it.clid = rec.Unsure, rec.Note.Attempts, rec.Note.Clid
+		it.fate = fate{
+			step: final, outcome: events.Outcome(rec.Outcome), reason: events.Reason(rec.Reason),
+			fbtrace: rec.Note.FbtraceID, decided: rec.At,
+		}
+	case dedup.Duplicate:
+		it.fate = fate{step: final, outcome: events.Duplicate, decided: b.Now()}
+	case dedup.Exhausted:
+		it.unsure = true
+		it.end(events.Held, events.ReasonAttemptsExhausted, "the worker died each time it held this event")
+	case dedup.Interrupted:
+		it.unsure = true
+		if it.fate.step == open && policy(b.tenant, it.msg.EventName) == tenants.Hold {
+			it.end(events.Held, events.ReasonDeliveryUnknown, "a worker died while it held this event; Meta may have it")
+		}
+	case dedup.Fresh:
+		it.unsure = it.unsure || rec.Unsure
+		it.unknowns = max(it.unknowns, rec.Unknowns)
+		if it.fate.step == open && it.msg.Deliveries > maxDeliveries {
+			it.end(events.Dead, events.ReasonAttemptsExhausted, "handed out 20 times without being claimed")
+		}
+	}
+}
+
+// policy is what a tenant wants when nobody knows whether Meta has an event. A
+// tenant that nobody knows wants what can be undone.
+func policy(t *tenants.Tenant, name events.Name) tenants.Policy {
+	if t == nil {
+		return tenants.Hold
+	}
+	return t.OnUnknown(name)
+}
+
+// unclaim hands back messages whose claim has no answer. As long as their keys
+// might be ours, nobody else may take them for sent: the claims are released
+// first, however long Redis takes to answer.
+func (b *batch) unclaim(items []*item, msgs []dedup.Message, claims []dedup.Claim) {
+	released := len(claims) == 0 || b.persist(items, func(ctx context.Context) error {
+		return b.Claims.Release(ctx, msgs, claims)
+	})
+	for _, it := range items {
+		it.fate = fate{step: forget}
+		if released {
+			it.fate = fate{step: handback, delay: redisPause}
+		}
+	}
+}
+
+// message is what the claim store is told of an item.
+func (it *item) message() dedup.Message {
+	m := it.msg
+	return dedup.Message{
+		Key: it.key, Accept: m.Accept, Round: m.Round, Unsure: it.unsure, Unknowns: it.unknowns,
+		Replay: m.Replay, Stream: m.Stream, Seq: m.Seq, Deliveries: m.Deliveries, Note: it.note(),
+	}
+}
+
+// note is what the status of the event shows.
+func (it *item) note() dedup.Note {
+	return dedup.Note{
+		Name: string(it.msg.EventName), Attempts: it.attempts, Clid: it.clid,
+		FbtraceID: it.fate.fbtrace, TraceID: traceID(it.msg.Trace), AcceptedAt: it.msg.AcceptedAt,
+	}
+}
+
+// traceID cuts the trace id out of a traceparent, version-traceid-spanid-flags.
+func traceID(t queue.Trace) string {
+	if len(t.Parent) < 35 {
+		return ""
+	}
+	return t.Parent[3:35]
+}

@@ -1,0 +1,144 @@
+// Package deliver brings accepted events to Meta, each exactly once as far as
+// that can be known.
+//
+// Deliver is the way of an event from the queue to its outcome, in order. The
+// claim is the last step before the request is written, so that a worker that
+// dies before it leaves no trace; the decision is the first thing written after
+// Meta's answer, and everything behind it is an effect that can be repeated.
+//
+// # Concurrency
+//
+// Deliver is called by many goroutines, each with a batch of one tenant; it
+// keeps no state between calls. Lanes forms those batches.
+package deliver
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
+
+	"github.com/homing-dev/homing/internal/clicks"
+	"github.com/homing-dev/homing/internal/queue"
+	"github.com/homing-dev/homing/internal/tenants"
+	"github.com/homing-dev/homing/pkg/dedup"
+	"github.com/homing-dev/homing/pkg/events"
+	"github.com/homing-dev/homing/pkg/graphapi"
+)
+
+// ClickStore finds the click that earned an event.
+type ClickStore interface {
+	Lookup(ctx context.Context, queries []clicks.Query) ([]clicks.Found, error)
+}
+
+// ClickTail tells whether every click accepted so far is in the click store.
+type ClickTail interface {
+	ClicksCaughtUp(ctx context.Context) (bool, error)
+}
+
+// Graph calls Meta. Its errors are *graphapi.Error.
+type Graph interface {
+	Send(ctx context.Context, call graphapi.Call) (graphapi.Result, error)
+}
+
+// Journal makes outcomes durable. Both methods return after JetStream's answer.
+type Journal interface {
+	Bury(ctx context.Context, letters []queue.Letter) []error
+	Record(ctx context.Context, tenant string, settled []events.Settlement) error
+}
+
+// Directory knows the tenants.
+type Directory interface {
+	Tenant(id string) (*tenants.Tenant, bool)
+}
+
+// Options sets up a Deliverer. All interfaces are required.
+type Options struct {
+	Claims    dedup.Store
+	Clicks    ClickStore
+	ClickTail ClickTail
+	Graph     Graph
+	Journal   Journal
+	Tenants   Directory
+	// Alarm is told when the claim store has lost its memory or does not
+	// answer; nil when nobody listens.
+	Alarm func(error)
+
+	// AckWait, BatchDeadline and GraphTimeout bound a delivery; see deadline.
+	AckWait, BatchDeadline, GraphTimeout time.Duration
+	// RetryMin and RetryMax bound the backoff, RetryFor the age of an event
+	// that is still retried.
+	RetryMin, RetryMax, RetryFor time.Duration
+	// ClickGrace is how long an event without a click is looked up again.
+	ClickGrace time.Duration
+
+	Metrics Metrics          // nil: none
+	Tracer  trace.Tracer     // nil: none
+	Logger  *slog.Logger     // nil: slog.Default
+	Now     func() time.Time // nil: time.Now
+	// Backoff returns the wait before try n, from 0; nil: exponential with full jitter.
+	Backoff func(n int) time.Duration
+}
+
+// Deliverer delivers batches of events.
+type Deliverer struct {
+	Options
+	tail *tail
+}
+
+// New returns a Deliverer.
+func New(opt Options) *Deliverer {
+	if opt.Metrics == nil {
+		opt.Metrics = noMetrics{}
+	}
+	if opt.Tracer == nil {
+		opt.Tracer = noop.NewTracerProvider().Tracer("")
+	}
+	if opt.Logger == nil {
+		opt.Logger = slog.Default()
+	}
+	if opt.Now == nil {
+		opt.Now = time.Now
+	}
+	if opt.Alarm == nil {
+		opt.Alarm = func(error) {}
+	}
+	if opt.Backoff == nil {
+		opt.Backoff = fullJitter(opt.RetryMin, opt.RetryMax)
+	}
+	return &Deliverer{Options: opt, tail: &tail{clicks: opt.ClickTail, now: opt.Now}}
+}
+
+// Decision is what is to happen to one message of a batch.
+type Decision struct {
+	queue.Verdict
+	// Again asks for the message to be delivered again, not before
+	// Verdict.At, without a round through the queue.
+	Again bool
+}
+
+// Deliver takes a batch of one tenant's events all the way, and returns what is
+// to happen to each message, in order. Cancelling ctx cuts the call to Meta
+// short, whose outcome may then be unknown.
+func (d *Deliverer) Deliver(ctx context.Context, tenant string, msgs []*queue.Message) []Decision {
+	b := d.newBatch(ctx, tenant, msgs)
+	defer b.finish()
+
+	b.decode()  // undecodable or unknown: the end is known already
+	b.resolve() // the click that earned each event
+	b.encode()  // as Meta wants it; what Meta surely refuses ends here
+	b.claim()   // from here on the events are ours
+	b.send()    // one call, or a few when Meta refuses the batch
+	b.decide()  // outcomes become final in the claim store
+	b.bury()    // dead letters, then
+	b.record()  // the ledger: only now may a message be acked
+	return b.decisions()
+}
+
+// deadline is the latest time at which a request may start for a message: after
+// it the message could be in another worker's hands before Meta has answered.
+func (d *Deliverer) deadline(m *queue.Message) time.Time {
+	return m.Received.Add(d.AckWait - d.GraphTimeout - 5*time.Second)
+}

@@ -1,0 +1,205 @@
+package deliver
+
+import (
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/homing-dev/homing/internal/tenants"
+	"github.com/homing-dev/homing/pkg/events"
+	"github.com/homing-dev/homing/pkg/graphapi"
+)
+
+const (
+	// maxBody bounds the events of one call; a little is left for the rest of
+	// the body. Source: contract, HOMING_BATCH_SIZE: at most 1,000,000 bytes.
+	maxBody = 1_000_000 - 4096
+	// maxUnknowns is how often an event is sent again although Meta may have it.
+	maxUnknowns = 3
+)
+
+// send brings the open items to Meta, as few calls as their size allows.
+func (b *batch) send() {
+	var part []*item
+	size := 0
+	for _, it := range b.with(open) {
+		if size+len(it.body)+1 > maxBody && len(part) > 0 {
+			b.post(part)
+			part, size = nil, 0
+		}
+		part = append(part, it)
+		size += len(it.body) + 1
+	}
+	if len(part) > 0 {
+		b.post(part)
+	}
+}
+
+// post sends items in one call, or finds the bad ones among them. It reports
+// whether Meta took them all.
+func (b *batch) post(items []*item) bool {
+	if !b.inTime(items) {
+		for _, it := range items {
+			it.fate = fate{step: handback}
+		}
+		return false
+	}
+	err := b.call(items)
+	if err == nil {
+		return true
+	}
+	if err.Class == graphapi.Invalid {
+		b.bisect(items, err)
+		return false
+	}
+	for _, it := range items {
+		b.failed(it, err)
+	}
+	return false
+}
+
+// bisect halves a refused batch until each bad event stands alone; its
+// neighbours are delivered. refused is Meta's answer to just these items, or to
+// more of which the others turned out clean.
+func (b *batch) bisect(items []*item, refused *graphapi.Error) {
+	if len(items) == 1 {
+		items[0].end(events.Dead, events.ReasonRejectedByMeta, refused.Error())
+		items[0].fate.fbtrace = refused.FbtraceID
+		return
+	}
+	left, right := items[:len(items)/2], items[len(items)/2:]
+	if b.post(left) {
+		// The left half was clean, so the right one holds what was refused:
+		// there is no need to ask.
+		b.bisect(right, refused)
+		return
+	}
+	b.post(right)
+}
+
+// inTime reports whether a call may still start: within the batch deadline, and
+// early enough for each message to be in no other worker's hands before Meta
+// has answered.
+func (b *batch) inTime(items []*item) bool {
+	now := b.Now()
+	if b.ctx.Err() != nil || now.Sub(b.started) > b.BatchDeadline-b.GraphTimeout {
+		return false
+	}
+	for _, it := range items {
+		if now.After(b.deadline(it.msg)) {
+			return false
+		}
+	}
+	return true
+}
+
+// call is one POST to Meta.
+func (b *batch) call(items []*item) *graphapi.Error {
+	call := graphapi.Call{
+		Dataset:       b.tenant.DatasetID,
+		Token:         b.tenant.Token().Reveal(),
+		AppSecret:     b.tenant.AppSecret().Reveal(),
+		TestEventCode: b.tenant.TestEventCode,
+		Events:        make([][]byte, len(items)),
+	}
+	for i, it := range items {
+		call.Events[i] = it.body
+	}
+	ctx, span := b.startCall(items)
+	start := b.Now()
+	result, err := b.Graph.Send(ctx, call)
+	took := b.Now().Sub(start)
+
+	var failure *graphapi.Error
+	if err != nil && !errors.As(err, &failure) {
+		failure = &graphapi.Error{Class: graphapi.Unknown, Err: err}
+	}
+	for _, it := range items {
+		if failure == nil {
+			it.accepted = true
+			it.end(events.Delivered, events.ReasonNone, "")
+			it.fate.fbtrace = result.FbtraceID
+		}
+		// Neither a refused neighbour nor a dead token is an attempt of the event's own.
+		if failure == nil || failure.Class != graphapi.Auth {
+			it.attempts = it.msg.Attempt + 1
+		}
+	}
+	b.Metrics.Call(className(failure), len(items), took)
+	b.endCall(span, items, result, failure)
+	b.logCall(items, result, failure, took)
+	return failure
+}
+
+// failed decides what becomes of an item whose call failed.
+func (b *batch) failed(it *item, err *graphapi.Error) {
+	it.fate.fbtrace = err.FbtraceID
+	switch err.Class {
+	case graphapi.NotSent:
+		b.tryAgain(it, events.ReasonUnreachable, err, b.RetryFor)
+	case graphapi.Throttled:
+		b.tryAgain(it, events.ReasonThrottled, err, lastCall)
+	case graphapi.Auth:
+		b.tryAgain(it, events.ReasonAuth, err, lastCall)
+	case graphapi.Unknown:
+		it.unsure = true
+		it.unknowns++
+		if policy(b.tenant, it.event.Name) == tenants.Hold || it.unknowns > maxUnknowns {
+			it.end(events.Held, events.ReasonDeliveryUnknown, err.Error())
+			return
+		}
+		b.tryAgain(it, events.ReasonTransient, err, b.RetryFor)
+	default:
+		b.tryAgain(it, events.ReasonTransient, err, b.RetryFor)
+	}
+}
+
+// lastCall is up to which age an event waits for its tenant's token or quota.
+const lastCall = 7*24*time.Hour - 10*time.Minute
+
+// tryAgain schedules the next attempt, unless the event would be older than
+// maxAge by then.
+func (b *batch) tryAgain(it *item, reason events.Reason, err *graphapi.Error, maxAge time.Duration) {
+	wait := b.patience(it)
+	if reason != events.ReasonAuth {
+		wait = b.Backoff(it.attempts - 1)
+	}
+	at := b.Now().Add(max(wait, err.RetryAfter))
+	if at.After(time.Unix(it.event.Time, 0).Add(maxAge)) {
+		it.end(events.Dead, events.ReasonExpired, "no time is left for another try; the last one: "+err.Error())
+		return
+	}
+	fbtrace := it.fate.fbtrace
+	it.retryAt(reason, at)
+	it.fate.fbtrace = fbtrace
+}
+
+func className(err *graphapi.Error) string {
+	if err == nil {
+		return "ok"
+	}
+	return err.Class.String()
+}
+
+// logCall writes the one wide line of a call.
+func (b *batch) logCall(items []*item, result graphapi.Result, err *graphapi.Error, took time.Duration) {
+	level := slog.LevelInfo
+	attrs := []slog.Attr{
+		slog.String("tenant", b.tenantID),
+		slog.String("dataset", b.tenant.DatasetID),
+		slog.Int("events", len(items)),
+		slog.String("class", className(err)),
+		slog.Duration("took", took),
+		slog.String("event_id", items[0].msg.EventID),
+		slog.String("accept", items[0].msg.Accept),
+		slog.String("trace_id", traceID(items[0].msg.Trace)),
+	}
+	if err == nil {
+		attrs = append(attrs, slog.String("fbtrace_id", result.FbtraceID))
+	} else {
+		level = slog.LevelWarn
+		attrs = append(attrs, slog.Int("http_status", err.Status), slog.Int("code", err.Code),
+			slog.Int("subcode", err.Subcode), slog.String("error", err.Error()), slog.String("fbtrace_id", err.FbtraceID))
+	}
+	b.Logger.LogAttrs(b.ctx, level, "graph.call", attrs...)
+}

@@ -1,0 +1,174 @@
+package deliver
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+
+	"github.com/homing-dev/homing/internal/queue"
+	"github.com/homing-dev/homing/pkg/dedup"
+	"github.com/homing-dev/homing/pkg/events"
+)
+
+// decide writes what became of the events whose key we hold. It is the first
+// thing written after Meta's answer; from then on a redelivery knows.
+func (b *batch) decide() {
+	b.release()
+	var items []*item
+	var verdicts []dedup.Verdict
+	for _, it := range b.items {
+		if it.claim.Held() && (it.fate.step == ending || it.fate.step == retry) {
+			items = append(items, it)
+			verdicts = append(verdicts, b.verdict(it))
+		}
+	}
+	if len(items) == 0 {
+		return
+	}
+	var settled []dedup.Settlement
+	ok := b.persist(items, func(ctx context.Context) (err error) {
+		settled, err = b.Claims.Settle(ctx, verdicts)
+		return err
+	})
+	for i, it := range items {
+		switch {
+		case !ok && it.accepted:
+			// Redis stays silent, but Meta has it: the ledger must know. The
+			// claim store learns it from there before its next claim.
+			it.fate.step, it.fate.decided = final, b.Now()
+		case !ok, !settled[i].Stands:
+			it.fate = fate{step: forget}
+		case it.fate.step == ending:
+			// The store has the last word: an event that Meta may have is never
+			// called dead.
+			rec := settled[i].Record
+			it.unsure, it.fate.outcome, it.fate.reason = rec.Unsure, events.Outcome(rec.Outcome), events.Reason(rec.Reason)
+			it.fate.step, it.fate.decided = final, rec.At
+		}
+	}
+}
+
+// verdict is the record an item leaves behind.
+func (b *batch) verdict(it *item) dedup.Verdict {
+	next := dedup.Record{
+		State: dedup.Decided, Outcome: string(it.fate.outcome), Reason: string(it.fate.reason),
+		Unsure: it.unsure, Unknowns: it.unknowns, Note: it.note(),
+	}
+	if it.fate.step == retry {
+		next.State, next.NextAt = dedup.Waiting, it.fate.at
+	}
+	return dedup.Verdict{Message: it.message(), Claim: it.claim, Next: next}
+}
+
+// release gives up the keys of events that were claimed and never sent.
+func (b *batch) release() {
+	var items []*item
+	var msgs []dedup.Message
+	var claims []dedup.Claim
+	for _, it := range b.items {
+		if it.claim.Held() && it.fate.step == handback {
+			items = append(items, it)
+			msgs = append(msgs, it.message())
+			claims = append(claims, it.claim)
+		}
+	}
+	if len(items) > 0 && !b.persist(items, func(ctx context.Context) error {
+		return b.Claims.Release(ctx, msgs, claims)
+	}) {
+		for _, it := range items {
+			it.fate = fate{step: forget}
+		}
+	}
+}
+
+// persist tries f until it succeeds or the messages are about to be handed to
+// somebody else. Shutting down does not stop it: what it writes is the truth.
+func (b *batch) persist(items []*item, f func(context.Context) error) bool {
+	until := items[0].msg.Received
+	for _, it := range items {
+		if it.msg.Received.Before(until) {
+			until = it.msg.Received
+		}
+	}
+	until = until.Add(b.AckWait - time.Second)
+	ctx, cancel := context.WithDeadline(context.WithoutCancel(b.ctx), until)
+	defer cancel()
+	wait := backoff.NewExponentialBackOff(backoff.WithInitialInterval(50*time.Millisecond),
+		backoff.WithMaxInterval(2*time.Second), backoff.WithMaxElapsedTime(0))
+	err := backoff.RetryNotify(func() error { return f(ctx) }, backoff.WithContext(wait, ctx),
+		func(err error, _ time.Duration) { b.Alarm(err) })
+	if err != nil {
+		b.Logger.ErrorContext(b.ctx, "deliver.persist", "tenant", b.tenantID, "events", len(items), "error", err)
+	}
+	return err == nil
+}
+
+// bury writes the dead letters, before the ledger says that they are there.
+func (b *batch) bury() {
+	var items []*item
+	var letters []queue.Letter
+	for _, it := range b.with(final) {
+		if it.fate.outcome == events.Dead || it.fate.outcome == events.Held {
+			items = append(items, it)
+			letters = append(letters, queue.Letter{
+				Message: it.msg, Envelope: it.envelope(), Outcome: it.fate.outcome, Reason: it.fate.reason,
+				Error: it.fate.detail, FbtraceID: it.fate.fbtrace, At: it.fate.decided,
+			})
+		}
+	}
+	if len(letters) == 0 {
+		return
+	}
+	for i, err := range b.Journal.Bury(context.WithoutCancel(b.ctx), letters) {
+		if err != nil {
+			// Not acked, so it comes back and its effects are tried again.
+			items[i].fate = fate{step: forget}
+			b.Logger.ErrorContext(b.ctx, "deliver.bury", "tenant", b.tenantID, "event_id", items[i].msg.EventID, "error", err)
+		}
+	}
+}
+
+// record writes the ledger. Only what it holds may be acked.
+func (b *batch) record() {
+	items := b.with(final)
+	if len(items) == 0 {
+		return
+	}
+	settled := make([]events.Settlement, len(items))
+	for i, it := range items {
+		settled[i] = it.settlement()
+	}
+	if err := b.Journal.Record(context.WithoutCancel(b.ctx), b.tenantID, settled); err != nil {
+		b.Logger.ErrorContext(b.ctx, "deliver.record", "tenant", b.tenantID, "events", len(items), "error", err)
+		for _, it := range items {
+			it.fate.step = forget
+		}
+		return
+	}
+	for _, it := range items {
+		it.fate.step = ack
+		if it.claim.Result == dedup.Settled {
+			continue // counted when it was decided
+		}
+		b.Metrics.Outcome(b.tenantID, it.fate.outcome, it.fate.reason, b.Now().Sub(it.msg.AcceptedAt))
+		if it.fate.outcome == events.Dead || it.fate.outcome == events.Held {
+			b.Logger.LogAttrs(b.ctx, slog.LevelWarn, "event.buried",
+				slog.String("tenant", b.tenantID), slog.String("event_id", it.msg.EventID),
+				slog.String("event_name", string(it.msg.EventName)), slog.String("accept", it.msg.Accept),
+				slog.String("outcome", string(it.fate.outcome)), slog.String("reason", string(it.fate.reason)),
+				slog.String("trace_id", traceID(it.msg.Trace)), slog.String("error", it.fate.detail))
+		}
+	}
+}
+
+func (it *item) settlement() events.Settlement {
+	return events.Settlement{
+		Accept: it.msg.Accept, Origin: it.msg.Origin, Round: it.msg.Round,
+		Outcome: it.fate.outcome, Reason: it.fate.reason, Unsure: it.unsure,
+		Tenant: it.msg.Tenant, Name: it.msg.EventName, ID: it.msg.EventID,
+		Attempts: it.attempts, Clid: it.clid, FbtraceID: it.fate.fbtrace, TraceID: traceID(it.msg.Trace),
+		AcceptedAt: it.msg.AcceptedAt, At: it.fate.decided,
+	}
+}

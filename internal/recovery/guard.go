@@ -1,0 +1,291 @@
+// Package recovery keeps the memory in Redis whole: it notices when Redis has
+// forgotten something, rebuilds what was forgotten from the streams, and says
+// when events may be claimed again.
+//
+// JetStream is the truth and Redis a projection of it. A marker in Redis says
+// that the projection is complete; a Redis that was flushed or replaced has
+// none, and until it is back every worker keeps its hands off.
+package recovery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/homing-dev/homing/pkg/dedup"
+	"github.com/homing-dev/homing/pkg/events"
+)
+
+// Claims is the part of the claim store that can be rebuilt.
+type Claims interface {
+	Marker(ctx context.Context) (dedup.Marker, error)
+	Mark(ctx context.Context, m dedup.Marker) error
+	Restore(ctx context.Context, decided []dedup.Restored) error
+}
+
+// Clicks is the click store.
+type Clicks interface {
+	Put(ctx context.Context, clicks []events.Click) error
+}
+
+// Streams are what the memory is rebuilt from. A zero since means everything.
+type Streams interface {
+	ReadOutcomes(ctx context.Context, since time.Time, f func([]events.Settlement) error) error
+	ReadClicks(ctx context.Context, since time.Time, f func([]events.Click) error) error
+	// AckPending is how many events are in some worker's hands, or were in the
+	// hands of one that died.
+	AckPending(ctx context.Context) (int, error)
+}
+
+// Options sets up a Guard.
+type Options struct {
+	Claims  Claims
+	Clicks  Clicks
+	Streams Streams
+	// RunID names the server's process; an error or an empty string where the
+	// server hides it.
+	RunID func(ctx context.Context) (string, error)
+	// Wait is how long after an incident a request of another worker may still
+	// be under way (HOMING_BATCH_DEADLINE).
+	Wait time.Duration
+	// Incident is told of every incident; nil when nobody counts.
+	Incident func()
+	Logger   *slog.Logger
+	Now      func() time.Time // nil: time.Now
+}
+
+const (
+	every = time.Second      // between two looks at a healthy store
+	tail  = 15 * time.Minute // what a server may forget that has not lost everything
+)
+
+// Guard watches the claim store. Run must be running for it to change its mind.
+type Guard struct {
+	opt   Options
+	alarm chan struct{}
+
+	mu      sync.Mutex
+	whole   bool
+	changed chan struct{} // closed and replaced whenever whole changes
+	err     error         // why the memory is not whole
+}
+
+// New returns a guard that trusts nothing yet.
+func New(opt Options) *Guard {
+	if opt.Now == nil {
+		opt.Now = time.Now
+	}
+	if opt.Incident == nil {
+		opt.Incident = func() {}
+	}
+	if opt.Logger == nil {
+		opt.Logger = slog.Default()
+	}
+	return &Guard{opt: opt, alarm: make(chan struct{}, 1), changed: make(chan struct{}), err: errors.New("redis was not asked yet")}
+}
+
+// Alarm asks the guard to look at once: somebody was refused, or not answered.
+func (g *Guard) Alarm(error) {
+	select {
+	case g.alarm <- struct{}{}:
+	default:
+	}
+}
+
+// Whole returns nil while the memory can be trusted, else why it can't.
+func (g *Guard) Whole() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.err
+}
+
+// Wait blocks until the memory can be trusted. The context it returns ends when
+// that is over, or with ctx.
+func (g *Guard) Wait(ctx context.Context) (context.Context, error) {
+	for {
+		g.mu.Lock()
+		whole, changed := g.whole, g.changed
+		g.mu.Unlock()
+		if whole {
+			trust, cancel := context.WithCancel(ctx)
+			go func() {
+				defer cancel()
+				select {
+				case <-changed:
+				case <-ctx.Done():
+				}
+			}()
+			return trust, nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// Run watches until ctx ends.
+func (g *Guard) Run(ctx context.Context) {
+	ticker := time.NewTicker(every)
+	defer ticker.Stop()
+	var down bool // Redis did not answer since it was last whole
+	for ctx.Err() == nil {
+		down = g.look(ctx, down)
+		select {
+		case <-ctx.Done():
+		case <-ticker.C:
+		case <-g.alarm:
+		}
+	}
+}
+
+// look asks Redis what it remembers, and rebuilds what it does not.
+func (g *Guard) look(ctx context.Context, down bool) (stillDown bool) {
+	marker, err := g.opt.Claims.Marker(ctx)
+	runID := ""
+	if err == nil {
+		// Where the server hides its run_id a lost connection is all there is to see.
+		runID, _ = g.opt.RunID(ctx)
+	}
+	switch {
+	case errors.Is(err, dedup.ErrIncident):
+		err = g.recover(ctx, time.Time{}, g.opt.Wait)
+	case err != nil:
+		g.set(fmt.Errorf("redis does not answer: %w", err))
+		return true
+	case runID != "" && runID != marker.RunID, down && runID == "":
+		err = g.recover(ctx, g.opt.Now().Add(-tail), g.opt.Wait)
+	case down:
+		// The same process with the same memory; but while it did not answer,
+		// outcomes may have gone to the ledger alone.
+		err = g.rebuild(ctx, g.opt.Now().Add(-tail))
+	}
+	if err != nil {
+		g.set(err)
+		g.opt.Logger.ErrorContext(ctx, "redis.recovery", "error", err)
+		return true
+	}
+	g.set(nil)
+	return false
+}
+
+// recover waits for what may be under way to end, rebuilds the memory and
+// declares it whole.
+func (g *Guard) recover(ctx context.Context, since time.Time, wait time.Duration) error {
+	found := g.opt.Now()
+	g.set(errors.New("redis lost its memory; it is being rebuilt from the streams"))
+	quiet, err := g.quiet(ctx, wait)
+	if err != nil {
+		return err
+	}
+	marker := dedup.Marker{}
+	marker.RunID, _ = g.opt.RunID(ctx) // hidden: empty
+	if !quiet {
+		// Something was in flight: what comes back from then on may have been
+		// sent by a claim that Redis forgot.
+		g.opt.Incident()
+		marker.IncidentAt = found
+		g.opt.Logger.WarnContext(ctx, "redis.incident", "since", since, "waited", g.opt.Now().Sub(found))
+	}
+	if err := g.rebuild(ctx, since); err != nil {
+		return err
+	}
+	return g.opt.Claims.Mark(ctx, marker)
+}
+
+// quiet waits until no event is in any worker's hands, at most for wait: by then
+// every request that was under way has ended. It reports whether nothing was in
+// flight to begin with.
+func (g *Guard) quiet(ctx context.Context, wait time.Duration) (bool, error) {
+	until := g.opt.Now().Add(wait)
+	for first := true; ; first = false {
+		n, err := g.opt.Streams.AckPending(ctx)
+		if err != nil {
+			return false, fmt.Errorf("recovery: ask for events in flight: %w", err)
+		}
+		if n == 0 || !g.opt.Now().Before(until) {
+			return first && n == 0, nil
+		}
+		select {
+		case <-ctx.Done():
+			return false, ctx.Err()
+		case <-time.After(every / 4):
+		}
+	}
+}
+
+// rebuild brings settled events and clicks back from the streams.
+func (g *Guard) rebuild(ctx context.Context, since time.Time) error {
+	start := g.opt.Now()
+	settled, err := RebuildSettled(ctx, g.opt.Streams, g.opt.Claims, since)
+	if err != nil {
+		return err
+	}
+	clicks, err := RebuildClicks(ctx, g.opt.Streams, g.opt.Clicks, since)
+	if err != nil {
+		return err
+	}
+	g.opt.Logger.InfoContext(ctx, "redis.rebuilt", "settled", settled, "clicks", clicks,
+		"everything", since.IsZero(), "took", g.opt.Now().Sub(start))
+	return nil
+}
+
+func (g *Guard) set(err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.err = err
+	if g.whole == (err == nil) {
+		return
+	}
+	g.whole = err == nil
+	close(g.changed)
+	g.changed = make(chan struct{})
+}
+
+// Bless writes the marker of a Redis that has nothing to remember, so that an
+// api next to fresh streams does not have to wait for a worker. It returns once
+// there is a marker, whoever wrote it, or when ctx ends.
+func (g *Guard) Bless(ctx context.Context) {
+	ticker := time.NewTicker(every)
+	defer ticker.Stop()
+	for {
+		_, err := g.opt.Claims.Marker(ctx)
+		if errors.Is(err, dedup.ErrIncident) {
+			err = g.blessFresh(ctx)
+		}
+		if err == nil {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+// errMemories says that there is something to rebuild, which is a worker's job.
+var errMemories = errors.New("recovery: the streams hold memories")
+
+func (g *Guard) blessFresh(ctx context.Context) error {
+	n, err := g.opt.Streams.AckPending(ctx)
+	if err != nil {
+		return err
+	}
+	if n > 0 {
+		return errMemories
+	}
+	if err := g.opt.Streams.ReadOutcomes(ctx, time.Time{}, func([]events.Settlement) error { return errMemories }); err != nil {
+		return err
+	}
+	if err := g.opt.Streams.ReadClicks(ctx, time.Time{}, func([]events.Click) error { return errMemories }); err != nil {
+		return err
+	}
+	marker := dedup.Marker{}
+	marker.RunID, _ = g.opt.RunID(ctx) // hidden: empty
+	return g.opt.Claims.Mark(ctx, marker)
+}
