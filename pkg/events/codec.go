@@ -102,7 +102,7 @@ type decoder struct{ *scanner }
 
 // decode reads one versioned object. The member function reads the value of a
 // name that it knows, and returns false for the others.
-func decode(data []byte, limit int, member func(d decoder, name string) (bool, error)) error {
+func decode(data []byte, limit int, member func(d decoder, name []byte) (bool, error)) error {
 	if len(data) > limit {
 		return fmt.Errorf("%d bytes, more than the %d allowed", len(data), limit)
 	}
@@ -154,8 +154,8 @@ func (d decoder) version(name []byte) error {
 	return nil
 }
 
-func (d decoder) member(name []byte, member func(d decoder, name string) (bool, error)) error {
-	known, err := member(d, string(name))
+func (d decoder) member(name []byte, member func(d decoder, name []byte) (bool, error)) error {
+	known, err := member(d, name)
 	switch {
 	case err != nil:
 		return err
@@ -166,7 +166,7 @@ func (d decoder) member(name []byte, member func(d decoder, name string) (bool, 
 	}
 }
 
-func decodeString[S ~string](d decoder, name string, dst *S) (bool, error) {
+func decodeString[S ~string](d decoder, name []byte, dst *S) (bool, error) {
 	v, err := d.value()
 	if err != nil {
 		return true, err
@@ -179,15 +179,15 @@ func decodeString[S ~string](d decoder, name string, dst *S) (bool, error) {
 	return true, nil
 }
 
-func decodeList[S ~string](d decoder, name string, dst *[]S) (bool, error) {
-	fault := fmt.Errorf("%s must be a list of at most %d strings", name, maxListItems)
+func decodeList[S ~string](d decoder, name []byte, dst *[]S) (bool, error) {
+	fault := func() error { return fmt.Errorf("%s must be a list of at most %d strings", name, maxListItems) }
 	if k := d.dec.PeekKind(); k != jsontext.KindBeginArray && k != jsontext.KindInvalid {
-		return true, fault
+		return true, fault()
 	}
 	var list []S
 	_, err := d.array(func(i int) error {
 		if i == maxListItems {
-			return fault
+			return fault()
 		}
 		var s S
 		if _, err := decodeString(d, name, &s); err != nil {
@@ -200,7 +200,7 @@ func decodeList[S ~string](d decoder, name string, dst *[]S) (bool, error) {
 	return true, err
 }
 
-func decodeInt(d decoder, name string, dst *int64) (bool, error) {
+func decodeInt(d decoder, name []byte, dst *int64) (bool, error) {
 	v, err := d.value()
 	if err != nil {
 		return true, err
@@ -211,7 +211,7 @@ func decodeInt(d decoder, name string, dst *int64) (bool, error) {
 	return true, nil
 }
 
-func decodeBool(d decoder, name string, dst *bool) (bool, error) {
+func decodeBool(d decoder, name []byte, dst *bool) (bool, error) {
 	v, err := d.value()
 	if err != nil {
 		return true, err
@@ -223,7 +223,7 @@ func decodeBool(d decoder, name string, dst *bool) (bool, error) {
 	return true, nil
 }
 
-func decodeObject(d decoder, name string, dst *[]byte) (bool, error) {
+func decodeObject(d decoder, name []byte, dst *[]byte) (bool, error) {
 	v, err := d.value()
 	if err != nil {
 		return true, err

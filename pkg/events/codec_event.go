@@ -29,8 +29,8 @@ func EncodeEvent(e *Event) []byte {
 // time is an error: it could neither be told apart from others nor sent.
 func DecodeEvent(data []byte) (*Event, error) {
 	e := &Event{}
-	err := decode(data, maxEventBytes, func(d decoder, name string) (bool, error) {
-		switch name {
+	err := decode(data, maxEventBytes, func(d decoder, name []byte) (bool, error) {
+		switch string(name) {
 		case "tenant":
 			return decodeString(d, name, &e.Tenant)
 		case "name":
@@ -81,8 +81,8 @@ func EncodeClick(c *Click) []byte {
 // click id is an error: it could never be found, or would erase a good one.
 func DecodeClick(data []byte) (*Click, error) {
 	c := &Click{}
-	err := decode(data, maxClickBytes, func(d decoder, name string) (bool, error) {
-		switch name {
+	err := decode(data, maxClickBytes, func(d decoder, name []byte) (bool, error) {
+		switch string(name) {
 		case "tenant":
 			return decodeString(d, name, &c.Tenant)
 		case "persons":

@@ -84,7 +84,8 @@ func (w settlementEncoder) settlement(s *Settlement) {
 
 func (w settlementEncoder) time(name string, t time.Time) {
 	if !t.IsZero() {
-		w.int(name, t.UnixMilli())
+		w.name(name)
+		w.buf = strconv.AppendInt(w.buf, t.UnixMilli(), 10)
 	}
 }
 
@@ -93,8 +94,8 @@ func (w settlementEncoder) time(name string, t time.Time) {
 func DecodeSettlements(data []byte) ([]Settlement, error) {
 	var lines []Settlement
 	listed := false
-	err := decode(data, maxSettlementsBytes, func(d decoder, name string) (bool, error) {
-		if name != "lines" {
+	err := decode(data, maxSettlementsBytes, func(d decoder, name []byte) (bool, error) {
+		if string(name) != "lines" {
 			return false, nil
 		}
 		listed = true
@@ -133,8 +134,8 @@ func decodeSettlement(d decoder) (s Settlement, err error) {
 	return s, err
 }
 
-func (s *Settlement) decodeMember(d decoder, name string) (bool, error) {
-	switch name {
+func (s *Settlement) decodeMember(d decoder, name []byte) (bool, error) {
+	switch string(name) {
 	case "accept":
 		return decodeString(d, name, &s.Accept)
 	case "origin":
@@ -170,7 +171,7 @@ func (s *Settlement) decodeMember(d decoder, name string) (bool, error) {
 	}
 }
 
-func decodeUint(d decoder, name string, dst *uint64) (bool, error) {
+func decodeUint(d decoder, name []byte, dst *uint64) (bool, error) {
 	v, err := d.value()
 	if err != nil {
 		return true, err
@@ -181,7 +182,7 @@ func decodeUint(d decoder, name string, dst *uint64) (bool, error) {
 	return true, nil
 }
 
-func decodeCount(d decoder, name string, dst *int) (bool, error) {
+func decodeCount(d decoder, name []byte, dst *int) (bool, error) {
 	var n int64
 	if _, err := decodeInt(d, name, &n); err != nil {
 		return true, err
@@ -193,7 +194,7 @@ func decodeCount(d decoder, name string, dst *int) (bool, error) {
 	return true, nil
 }
 
-func decodeMillis(d decoder, name string, dst *time.Time) (bool, error) {
+func decodeMillis(d decoder, name []byte, dst *time.Time) (bool, error) {
 	var ms int64
 	if _, err := decodeInt(d, name, &ms); err != nil {
 		return true, err

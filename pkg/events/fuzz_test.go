@@ -174,6 +174,7 @@ func FuzzDecodeClick(f *testing.F) {
 
 func FuzzDecodeSettlements(f *testing.F) {
 	f.Add([]byte(`{"v":1,"lines":[{"accept":"a","outcome":"dead","origin":7,"at":1772366400123},{"accept":"b","outcome":"held","unsure":true}]}`))
+	f.Add([]byte(`{"v":1,"lines":[{"accept":"a","outcome":"dead","at":0,"accepted_at":-62135596800000}]}`))
 	f.Add([]byte(`{"v":1,"lines":[{}]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		lines, err := DecodeSettlements(data)
