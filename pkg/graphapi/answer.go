@@ -1,7 +1,6 @@
 package graphapi
 
 import (
-	"bytes"
 	"encoding/json"
 	"strconv"
 )
@@ -25,14 +24,14 @@ type graphError struct {
 // decodeAnswer reads a whole body. Each field is read for itself, so that one of
 // an unexpected type does not hide the code beside it. error_data, which is an
 // object or a string that holds one, is not read at all. ok is false when the
-// body is not one JSON object.
+// body is not JSON, or holds something else than an object.
 func decodeAnswer(body []byte) (a answer, ok bool) {
 	var raw struct {
 		Received  json.RawMessage `json:"events_received"`
 		FbtraceID json.RawMessage `json:"fbtrace_id"`
 		Error     json.RawMessage `json:"error"`
 	}
-	if !isObject(body) || json.Unmarshal(body, &raw) != nil {
+	if json.Unmarshal(body, &raw) != nil {
 		return answer{received: -1}, false
 	}
 	a.received = -1
@@ -59,7 +58,7 @@ func decodeGraphError(body json.RawMessage) *graphError {
 		UserMsg   json.RawMessage `json:"error_user_msg"`
 		FbtraceID json.RawMessage `json:"fbtrace_id"`
 	}
-	if !isObject(body) || json.Unmarshal(body, &raw) != nil {
+	if json.Unmarshal(body, &raw) != nil {
 		return nil
 	}
 	code, ok := decodeInt(raw.Code)
@@ -76,11 +75,6 @@ func decodeGraphError(body json.RawMessage) *graphError {
 		userMsg:   decodeString(raw.UserMsg),
 		fbtraceID: decodeString(raw.FbtraceID),
 	}
-}
-
-func isObject(body []byte) bool {
-	body = bytes.TrimLeft(body, " \t\r\n")
-	return len(body) > 0 && body[0] == '{'
 }
 
 // decodeInt takes a whole number or a string of one.

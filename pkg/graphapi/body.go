@@ -56,7 +56,7 @@ func quoted(s string) []byte {
 	return b
 }
 
-var errBodyStopped = errors.New("graphapi: the request was given up")
+var errBodyStopped = errors.New("the request was given up")
 
 // onceBody is a request body that is read at most once, knows whether its last
 // byte was handed out, and can be stopped for good: after stop the transport,

@@ -127,7 +127,7 @@ func (c *Client) Send(ctx context.Context, call Call) (Result, error) {
 	w := &wire{body: &onceBody{data: payload(call.Events, c.partnerAgent, call.TestEventCode, proof)}}
 	res, err := c.transport.RoundTrip(c.request(w.watch(ctx), call, w.body))
 	if err == nil && (res == nil || res.Body == nil) {
-		err = errors.New("graphapi: the transport returned no response and no error")
+		err = errors.New("the transport returned no response and no error")
 	}
 	if err != nil {
 		return Result{}, &Error{Class: unheard(w.notSent()), Err: hide.cause(err)}
@@ -138,7 +138,7 @@ func (c *Client) Send(ctx context.Context, call Call) (Result, error) {
 	cut := w.cutByAnswer()
 	if err != nil {
 		cut = cut && !success(res.StatusCode) // who says 200 may have seen enough
-		return Result{}, &Error{Class: unheard(cut), Err: hide.cause(fmt.Errorf("graphapi: the answer broke off: %w", err))}
+		return Result{}, &Error{Class: unheard(cut), Err: hide.cause(fmt.Errorf("the answer broke off: %w", err))}
 	}
 	return c.judge(res, body, len(call.Events), cut, hide)
 }
