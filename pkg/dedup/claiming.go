@@ -25,7 +25,7 @@ func (s *Redis) Claim(ctx context.Context, msgs []Message) ([]Claim, error) {
 	question := func(i int, found Record, m Marker) ask {
 		return ask{
 			found: found, msg: msgs[i], nonce: nonce, now: now,
-			incident: m.IncidentAt, ackWait: s.opt.AckWait, maxTries: s.opt.MaxTries,
+			incident: m.IncidentAt, ackWait: s.opt.AckWait, maxTries: s.opt.MaxTries, off: s.off,
 		}
 	}
 	settle := func(a *attempt) {
@@ -46,7 +46,7 @@ func (s *Redis) Claim(ctx context.Context, msgs []Message) ([]Claim, error) {
 		}
 		inCall[m.Key] = true
 		q := question(i, Record{}, Marker{})
-		a := attempt{i: i, answer: q.fresh()}
+		a := attempt{i: i, answer: answer{Fresh, q.claim()}}
 		open = append(open, a)
 		ops = append(ops, op{verb: create, key: recordPrefix + m.Key, new: EncodeRecord(a.answer.next), ttl: s.opt.TTL})
 	}
@@ -81,7 +81,7 @@ func (s *Redis) Claim(ctx context.Context, msgs []Message) ([]Claim, error) {
 			if unreadable || race == maxRaces {
 				a.answer = q.taken()
 			} else {
-				a.answer = decideClaim(s.claims, s.off, q)
+				a.answer = decideClaim(s.claims, q)
 			}
 			text := EncodeRecord(a.answer.next)
 			if !a.answer.result.holds() || text == stands {

@@ -76,3 +76,19 @@ func TestStoreOnMiniredis(t *testing.T) {
 		return h
 	})
 }
+
+func TestStoreOnFake(t *testing.T) {
+	deduptest.Run(t, func(t testing.TB) deduptest.Harness {
+		h, _, _ := fakeHarness(t)
+		return h
+	})
+}
+
+// A server that forgot the script is told it again.
+func TestStoreOnForgetfulFake(t *testing.T) {
+	deduptest.Run(t, func(t testing.TB) deduptest.Harness {
+		h, _, fake := fakeHarness(t)
+		fake.forgot = true
+		return h
+	})
+}

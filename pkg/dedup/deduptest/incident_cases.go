@@ -3,6 +3,7 @@ package deduptest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/homing-dev/homing/pkg/dedup"
@@ -38,6 +39,19 @@ func incidentCases() []testCase {
 			c := k.claim(redelivered(event("a", 1)), dedup.Interrupted)
 			k.unsure(c.Record, true)
 			k.stands(c.Record)
+		}},
+		{"rows 3, 8, 10: after an incident a redelivered message is interrupted", func(k *kit) {
+			for i, before := range []dedup.Record{waiting(), decided("dead", "expired"), decided("no_click", "x")} {
+				m := event("a", 1)
+				m.Key = fmt.Sprintf("key%d", i)
+				k.decide(m, before)
+				k.mark(dedup.Marker{IncidentAt: k.Now()})
+				again := replayed(m, 9, dedup.ReplayDead)
+				if i == 2 {
+					again.Accept = "b"
+				}
+				k.unsure(k.claim(redelivered(again), dedup.Interrupted).Record, true)
+			}
 		}},
 		{"row 2: after an incident a first delivery is fresh", func(k *kit) {
 			k.mark(dedup.Marker{IncidentAt: k.Now()})

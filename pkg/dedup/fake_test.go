@@ -1,0 +1,171 @@
+package dedup_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/homing-dev/homing/pkg/dedup"
+	"github.com/homing-dev/homing/pkg/dedup/deduptest"
+)
+
+// fakeRedis answers the store's pipelines from a map, inside the client, so that
+// the model decides what is lost and what comes between two of them. That it
+// answers as Redis does is what the suite shows: it runs over both.
+type fakeRedis struct {
+	data map[string]string
+	// fault is asked once per pipeline; nil for a healthy network.
+	fault func() fault
+	// between runs before a pipeline of a call that drew interleaved.
+	between func()
+	// prefix is how much of a torn pipeline of n commands is executed.
+	prefix func(n int) int
+	forgot bool // the script cache
+}
+
+// fault is what goes wrong with one pipeline.
+type fault int
+
+const (
+	healthy     fault = iota
+	lostRequest       // never executed
+	lostReply         // executed, and nobody learns
+	torn              // executed in part, and nobody learns
+	repeated          // executed twice, as the client library does after a lost reply
+	interleaved       // other workers' commands come first
+)
+
+var errNetwork = errors.New("fake: connection lost")
+
+func newFake(t testing.TB) (*fakeRedis, redis.UniversalClient) {
+	t.Helper()
+	f := &fakeRedis{data: map[string]string{}}
+	rdb := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1", MaxRetries: -1})
+	rdb.AddHook(f)
+	t.Cleanup(func() { _ = rdb.Close() })
+	return f, rdb
+}
+
+// DialHook implements redis.Hook: nothing is ever dialled.
+func (f *fakeRedis) DialHook(redis.DialHook) redis.DialHook {
+	return func(context.Context, string, string) (net.Conn, error) { return nil, io.ErrClosedPipe }
+}
+
+// ProcessHook implements redis.Hook.
+func (f *fakeRedis) ProcessHook(redis.ProcessHook) redis.ProcessHook {
+	return func(_ context.Context, cmd redis.Cmder) error {
+		f.execute(cmd)
+		return cmd.Err()
+	}
+}
+
+// ProcessPipelineHook implements redis.Hook.
+func (f *fakeRedis) ProcessPipelineHook(redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(_ context.Context, cmds []redis.Cmder) error {
+		what := healthy
+		if f.fault != nil {
+			what = f.fault()
+		}
+		n := len(cmds)
+		switch what {
+		case lostRequest:
+			n = 0
+		case torn:
+			n = f.prefix(n)
+		case interleaved:
+			f.between()
+		}
+		f.run(cmds[:n])
+		switch what {
+		case repeated:
+			f.run(cmds)
+		case lostRequest, lostReply, torn:
+			for _, cmd := range cmds {
+				cmd.SetErr(errNetwork)
+			}
+			return errNetwork
+		}
+		for _, cmd := range cmds {
+			if cmd.Err() != nil {
+				return cmd.Err()
+			}
+		}
+		return nil
+	}
+}
+
+func (f *fakeRedis) run(cmds []redis.Cmder) {
+	for _, cmd := range cmds {
+		f.execute(cmd)
+	}
+}
+
+// execute knows the store's own commands and refuses every other.
+func (f *fakeRedis) execute(cmd redis.Cmder) {
+	arg := func(i int) string { return fmt.Sprint(cmd.Args()[i]) }
+	reply := func(found string) {
+		cmd.SetErr(nil)
+		if found == "" {
+			cmd.SetErr(redis.Nil)
+		}
+		if c, ok := cmd.(*redis.Cmd); ok {
+			c.SetVal(found)
+		}
+	}
+	switch name := arg(0); name {
+	case "get":
+		reply(f.data[arg(1)])
+	case "set":
+		found := f.data[arg(1)]
+		if len(cmd.Args()) < 6 { // the marker: SET key value
+			f.data[arg(1)] = arg(2)
+		} else if found == "" {
+			f.data[arg(1)] = arg(2)
+		}
+		reply(found)
+		if _, status := cmd.(*redis.StatusCmd); status {
+			cmd.SetErr(nil)
+		}
+	case "unlink":
+		delete(f.data, arg(1))
+		cmd.SetErr(nil)
+	case "eval", "evalsha":
+		if name == "evalsha" && f.forgot {
+			cmd.SetErr(redis.ErrNoScript)
+			return
+		}
+		if name == "eval" && arg(1) != dedup.SwapSource {
+			cmd.SetErr(errors.New("fake: a script that it does not know"))
+			return
+		}
+		found := f.data[arg(3)]
+		if found == arg(4) {
+			f.data[arg(3)] = arg(5)
+			if arg(5) == "" {
+				delete(f.data, arg(3))
+			}
+		}
+		reply(found)
+		cmd.SetErr(nil) // the script answers "", not nil
+	default:
+		cmd.SetErr(fmt.Errorf("fake: unexpected command %q", name))
+	}
+}
+
+func (f *fakeRedis) snapshot() map[string]string { return maps.Clone(f.data) }
+
+// fakeHarness runs the suite over the fake.
+func fakeHarness(t testing.TB) (deduptest.Harness, *dedup.Redis, *fakeRedis) {
+	t.Helper()
+	f, rdb := newFake(t)
+	h, store := harness(t, rdb)
+	h.Wipe = func() { clear(f.data) }
+	h.Garble = func(key string) { f.data["homing:ev:"+key] = "D9 from=the-future" }
+	return h, store, f
+}
