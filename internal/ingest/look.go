@@ -1,0 +1,233 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/homing-dev/homing/internal/clicks"
+	"github.com/homing-dev/homing/pkg/dedup"
+)
+
+// How long an answer may wait for Redis.
+const (
+	lookForOne   = 50 * time.Millisecond
+	lookForBatch = 200 * time.Millisecond // up to a thousand events at once
+	// lookForKey is for events whose click is given or not asked for: Redis then
+	// only knows whether they are duplicates, which the worker finds out anyway.
+	lookForKey = 5 * time.Millisecond
+)
+
+// clickSlack is how much later than the conversion its click may be: clocks
+// differ.
+const clickSlack = 60 // seconds
+
+// Results of looks for a click, for Metrics.
+const (
+	clickFound       = "found"
+	clickNone        = "none"
+	clickUnavailable = "unavailable"
+	clickSkipped     = "skipped" // the store failed a moment ago and was not asked
+)
+
+// errNoMemory is a click store that answered, but may have forgotten.
+var errNoMemory = errors.New("redis lost its memory: whether there is a click is not known yet")
+
+// lookFor returns how long the items may be looked up.
+func lookFor(items []*item) time.Duration {
+	for _, it := range items {
+		if it.asksForClick() {
+			return lookForOne
+		}
+	}
+	return lookForKey
+}
+
+func (it *item) asksForClick() bool {
+	return it.live() && !it.async && it.event.Clid == "" && len(it.event.Persons) > 0
+}
+
+// look asks Redis, both questions at once and no longer than limit, whether the
+// items' keys were seen before and which click earned them, and pins the click.
+// What isn't answered stays unknown: the worker finds out.
+func (s *Server) look(ctx context.Context, items []*item, limit time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	waitKeys := s.lookForKeys(ctx, items, limit)
+	waitClicks := s.lookForClicks(ctx, items)
+	waitKeys()
+	waitClicks()
+}
+
+// lookForKeys starts to ask for the items' keys; what it returns waits for the
+// answer and notes it.
+func (s *Server) lookForKeys(ctx context.Context, items []*item, limit time.Duration) (wait func()) {
+	var asked []*item
+	var looks []dedup.Look
+	for _, it := range items {
+		if it.live() {
+			asked, looks = append(asked, it), append(looks, it.look(traceID(ctx)))
+		}
+	}
+	if len(asked) == 0 || !s.memoryAway.try() {
+		return func() {}
+	}
+	reply := ask(ctx, func(ctx context.Context) ([]dedup.Record, error) { return s.memory.Look(ctx, looks) })
+	return func() {
+		for _, it := range asked {
+			it.looked = true
+		}
+		records, err := reply()
+		if limit > lookForKey || !errors.Is(err, context.DeadlineExceeded) {
+			// Being slower than the short limit doesn't mean being away.
+			s.memoryAway.report(err)
+		}
+		if err != nil {
+			s.away(ctx, "duplicates", err)
+			return
+		}
+		for i, it := range asked {
+			// Our own acceptance is there when the client library asked twice.
+			if i < len(records) && records[i].Accept != it.accept {
+				it.before = records[i]
+				it.duplicate = it.before.State != dedup.None && !it.reopens()
+			}
+		}
+	}
+}
+
+// look is the question whether the item's key was seen before. Asking it leaves
+// the item's note where the status can find it.
+func (it *item) look(traceID string) dedup.Look {
+	return dedup.Look{Key: string(it.key), Accept: it.accept, Note: dedup.Note{
+		Name: string(it.event.Name), Clid: it.event.Clid, TraceID: traceID, AcceptedAt: it.at,
+	}}
+}
+
+// lookForClicks starts to ask for the items' clicks; what it returns waits for
+// the answer and pins it.
+func (s *Server) lookForClicks(ctx context.Context, items []*item) (wait func()) {
+	var asked []*item
+	var queries []clicks.Query
+	for _, it := range items {
+		if it.asksForClick() {
+			asked = append(asked, it)
+			queries = append(queries, clicks.Query{
+				Tenant: it.tenant.ID, Persons: it.event.Persons,
+				// A conversion told late still gets the click that is known now.
+				Before: it.event.Time + clickSlack, OrNewest: true,
+			})
+		}
+	}
+	if len(asked) == 0 {
+		return func() {}
+	}
+	if !s.clicksAway.try() {
+		for _, it := range asked {
+			it.clickAway = true
+			s.metrics.ClickLookup(ctx, clickSkipped)
+		}
+		return func() {}
+	}
+	reply := ask(ctx, func(ctx context.Context) ([]clicks.Found, error) { return s.findClicks(ctx, queries) })
+	return func() {
+		found, err := reply()
+		forgot := errors.Is(err, errNoMemory)
+		if !forgot {
+			s.clicksAway.report(err)
+		}
+		if err != nil {
+			s.away(ctx, "clicks", err)
+		}
+		for i, it := range asked {
+			switch {
+			case i < len(found) && found[i].OK():
+				it.event.Clid, it.event.WABA = found[i].Clid, found[i].WABA
+				s.metrics.ClickLookup(ctx, clickFound)
+			case err != nil:
+				it.clickAway = true
+				s.metrics.ClickLookup(ctx, clickUnavailable)
+			default:
+				s.metrics.ClickLookup(ctx, clickNone)
+			}
+		}
+	}
+}
+
+// findClicks looks clicks up. Only a store whose memory is whole can say that
+// there is none: else what it found comes with errNoMemory.
+func (s *Server) findClicks(ctx context.Context, queries []clicks.Query) ([]clicks.Found, error) {
+	found, err := s.clicks.Lookup(ctx, queries)
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range found {
+		if f.OK() {
+			continue
+		}
+		if _, err := s.memory.Marker(ctx); errors.Is(err, dedup.ErrIncident) {
+			return found, errNoMemory
+		} else if err != nil {
+			return found, err
+		}
+		break
+	}
+	return found, nil
+}
+
+// away logs that Redis did not answer. The breakers keep this rare.
+func (s *Server) away(ctx context.Context, what string, err error) {
+	s.logger.LogAttrs(ctx, slog.LevelWarn, "redis did not answer; events are taken without it",
+		slog.String("asked_for", what), slog.String("error", err.Error()))
+}
+
+// ask runs f and returns a function that waits for its answer, no longer than
+// ctx lasts even when f is deaf to it.
+func ask[T any](ctx context.Context, f func(context.Context) (T, error)) func() (T, error) {
+	type reply struct {
+		value T
+		err   error
+	}
+	done := make(chan reply, 1)
+	go func() {
+		value, err := f(ctx)
+		done <- reply{value, err}
+	}()
+	return func() (T, error) {
+		select {
+		case r := <-done:
+			return r.value, r.err
+		case <-ctx.Done():
+		}
+		select { // an answer that came in time counts, however late we ask for it
+		case r := <-done:
+			return r.value, r.err
+		default:
+			var none T
+			return none, ctx.Err()
+		}
+	}
+}
+
+// forget takes back the notes of events that the queue refused: best effort, a
+// note alone proves nothing.
+func (s *Server) forget(ctx context.Context, refused []*item) {
+	var looks []dedup.Look
+	for _, it := range refused {
+		if it.looked && it.before.State == dedup.None {
+			looks = append(looks, it.look(traceID(ctx)))
+		}
+	}
+	if len(looks) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookForOne)
+	defer cancel()
+	_, err := ask(ctx, func(ctx context.Context) (struct{}, error) {
+		return struct{}{}, s.memory.Forget(ctx, looks)
+	})()
+	if err != nil {
+		s.away(ctx, "forgetting", err)
+	}
+}
