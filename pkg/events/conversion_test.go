@@ -148,6 +148,14 @@ func TestParseConversion(t *testing.T) {
 			asLead(e)
 			e.CustomData = []byte(nested(16))
 		}, nil},
+		{"wide, not deep", lead(field{"custom_data", `{"a":[` + strings.Repeat(`{},`, 40) + `{}]}`}), func(e *Event) {
+			asLead(e)
+			e.CustomData = []byte(`{"a":[` + strings.Repeat(`{},`, 40) + `{}]}`)
+		}, nil},
+		{"brackets in strings nest nothing", lead(field{"custom_data", `{"a":"\"` + strings.Repeat("[", 40) + `","b":"\\"}`}), func(e *Event) {
+			asLead(e)
+			e.CustomData = []byte(`{"a":"\"` + strings.Repeat("[", 40) + `","b":"\\"}`)
+		}, nil},
 		{"unknown fields", purchase(field{"utm", `{"a":[1]}`}, field{"Value", `1`}), func(*Event) {},
 			[]string{`unknown field "utm" was ignored`, `unknown field "Value" was ignored`}},
 	} {

@@ -27,6 +27,8 @@ func TestParsePhone(t *testing.T) {
 
 		{"Brazil, area 11, nine digits", "+55 11 98765-4321", "5511987654321", "5511987654321"},
 		{"Brazil, area 11, ninth digit missing", "+55 11 8765-4321", "5511987654321", "5511987654321"},
+		{"Brazil, area 21", "+55 21 98765-4321", "5521987654321", "5521987654321"},
+		{"Brazil, area 28, ninth digit missing", "+55 28 8765-4321", "5528987654321", "5528987654321"},
 		{"Brazil, area 30 does not exist", "+55 30 98765-4321", "", ""},
 		{"Brazil, area 31, nine digits", "+55 31 98765-4321", "5531987654321", "553187654321"},
 		{"Brazil, area 31, ninth digit missing", "+55 31 8765-4321", "5531987654321", "553187654321"},
@@ -179,6 +181,7 @@ func TestPhoneIsRedacted(t *testing.T) {
 	}
 	out.Write(b)
 	slog.New(slog.NewTextHandler(&out, nil)).Info("x", "p", p, "group", []Phone{p})
+	out.WriteString(p.String())
 	for _, digits := range []string{p.canonical, p.whatsApp, fmt.Sprintf("%x", p.canonical), fmt.Sprintf("%x", p.whatsApp)} {
 		if strings.Contains(out.String(), digits) {
 			t.Errorf("%s shows in %s", digits, out.String())

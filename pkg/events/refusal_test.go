@@ -153,6 +153,7 @@ func TestRefusalsAreHelpfulAndSilent(t *testing.T) {
 		`["secret"]`:              "the body must be one JSON object",
 		`{"secret":1,"secret":2}`: "the same name occurs twice in one object, at byte 12",
 		purchase(field{"phone_number", `"+1secret"`}):                    "may hold only +, digits, spaces, dots, dashes and brackets",
+		purchase(field{"phone_number", `"+123456789012345678901"`}):      "has too many digits",
 		purchase(field{"email", `"secret"`}):                             "must be one name, one @ and one domain",
 		purchase(field{"event_time", fmt.Sprint(testNow.UnixMilli())}):   "lies in the future; it looks like milliseconds, and must be seconds",
 		purchase(field{"event_time", fmt.Sprint(testNow.Unix() + 3600)}): "lies more than 60 seconds in the future; check the sender's clock",
