@@ -25,7 +25,7 @@ type ParseOptions struct {
 	// FallbackID is the event_id of a body without one, as the header
 	// Idempotency-Key gives it; empty when there is none.
 	FallbackID string
-	// NewID makes the event_id when neither is given.
+	// NewID makes the event_id when neither is given; it must not be nil.
 	NewID func() string
 }
 
