@@ -16,6 +16,7 @@ import (
 	"github.com/homing-dev/homing/internal/deliver"
 	"github.com/homing-dev/homing/internal/ingest"
 	"github.com/homing-dev/homing/internal/recovery"
+	"github.com/homing-dev/homing/internal/tenants"
 	"github.com/homing-dev/homing/pkg/events"
 	"github.com/homing-dev/homing/pkg/graphapi"
 )
@@ -70,9 +71,15 @@ func (a *App) startWorker(background context.Context) error {
 
 	store := clicks.New(a.redis, clicks.Options{TTL: a.opt.ClickTTL})
 	a.guard = a.newGuard(store)
+	gates := deliver.NewGates(deliver.GatesOptions{
+		Redis: a.redis, Backoff: deliver.FullJitter(a.opt.RetryMin, a.opt.RetryMax),
+		Probe: a.opt.GraphTimeout + 5*time.Second, Logger: a.log,
+	})
+	drainer := deliver.NewDrainer(deliver.DrainOptions{Queue: a.queue, Gates: gates, Redis: a.redis, Logger: a.log})
+	retries := &retries{queue: a.queue, limit: uint64(a.opt.RetryMaxPending)}
 	deliverer := deliver.New(deliver.Options{
 		Claims: a.claims, Clicks: store, ClickTail: a.queue, Graph: graph, Journal: a.queue, Tenants: a.tenants,
-		Alarm:   a.guard.Alarm,
+		Gates: gates, RetriesFull: retries.full, Alarm: a.guard.Alarm,
 		AckWait: a.opt.AckWait, BatchDeadline: a.opt.BatchDeadline, GraphTimeout: a.opt.GraphTimeout,
 		RetryMin: a.opt.RetryMin, RetryMax: a.opt.RetryMax, RetryFor: a.opt.RetryFor, ClickGrace: a.opt.ClickGrace,
 		Metrics: a.telemetry.Metrics, Tracer: a.telemetry.Tracer(), Logger: a.log,
@@ -82,6 +89,9 @@ func (a *App) startWorker(background context.Context) error {
 		Deliver: deliverer.Deliver, Settle: a.queue.Settle,
 	})
 	a.goUntilStop(background, a.guard.Run)
+	a.goUntilStop(background, gates.Run)
+	a.goUntilStop(background, retries.run)
+	a.atStop("tenants", a.openOnNewSecret(gates))
 	a.atStop("lanes", func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, inFlight)
 		defer cancel()
@@ -90,6 +100,7 @@ func (a *App) startWorker(background context.Context) error {
 	})
 	// Stopped first, so nothing new comes in while the rest is finished.
 	a.goUntilStop(background, func(ctx context.Context) { a.pull(ctx, lanes) })
+	a.goUntilStop(background, drainer.Run)
 	a.goUntilStop(background, func(ctx context.Context) { a.storeClicks(ctx, store) })
 	return nil
 }
@@ -107,6 +118,17 @@ func (a *App) pull(ctx context.Context, lanes *deliver.Lanes) {
 			return
 		}
 	}
+}
+
+// openOnNewSecret opens the gate of every tenant that got a new token or app
+// secret: what it was closed for may be mended.
+func (a *App) openOnNewSecret(gates *deliver.Gates) func(context.Context) error {
+	unsubscribe := a.tenants.Subscribe(func(old, now *tenants.Set) {
+		for _, t := range now.SecretsChangedSince(old) {
+			gates.Open(context.Background(), t.ID)
+		}
+	})
+	return func(context.Context) error { unsubscribe(); return nil }
 }
 
 // storeClicks repeats what the webhooks wrote, for the clicks whose webhook

@@ -61,3 +61,31 @@ func (s *shares) look(ctx context.Context) {
 	}
 	s.over.Store(&over)
 }
+
+// retries knows whether HOMING_RETRY holds more than it should
+// (HOMING_RETRY_MAX_PENDING): a restart has to read all that is overdue at once.
+type retries struct {
+	queue interface {
+		Retries(ctx context.Context) (uint64, error)
+	}
+	limit uint64
+	over  atomic.Bool
+}
+
+func (r *retries) full() bool { return r.over.Load() }
+
+// run counts until ctx ends.
+func (r *retries) run(ctx context.Context) {
+	ticker := time.NewTicker(sharesEvery)
+	defer ticker.Stop()
+	for {
+		if n, err := r.queue.Retries(ctx); err == nil {
+			r.over.Store(n >= r.limit)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}

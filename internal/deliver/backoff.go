@@ -6,9 +6,9 @@ import (
 	"github.com/cenkalti/backoff/v4"
 )
 
-// fullJitter returns the wait before try n, from 0: uniform in
+// FullJitter returns the wait before try n, from 0: uniform in
 // [0, min(most, least x 2^n)].
-func fullJitter(least, most time.Duration) func(n int) time.Duration {
+func FullJitter(least, most time.Duration) func(n int) time.Duration {
 	return func(n int) time.Duration {
 		// The library spreads evenly over interval x (1 +- factor): half the
 		// bound and a factor of one make that [0, bound].

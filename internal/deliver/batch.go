@@ -20,7 +20,7 @@ type batch struct {
 	tenant   *tenants.Tenant // nil when nobody knows it
 	started  time.Time
 	items    []*item
-	calls    []trace.SpanContext // the calls to Meta, for the events' spans to link to
+	called   bool // Meta was called in this pass
 }
 
 // item is one message on its way through a batch.
@@ -52,6 +52,7 @@ const (
 	final                // decided in the claim store; effects are due
 	ack                  // nothing is left to do but to ack
 	retry                // comes back at a known time
+	park                 // waits with its tenant's other events
 	handback             // comes back, untouched
 	again                // comes back to this process
 	forget               // belongs to another owner
@@ -133,6 +134,11 @@ func (it *item) retryAt(r events.Reason, at time.Time) {
 	it.fate = fate{step: retry, outcome: events.Retrying, reason: r, at: at}
 }
 
+// park says that the item waits with its tenant's other events.
+func (it *item) park(r events.Reason) {
+	it.fate = fate{step: park, outcome: events.Parked, reason: r, fbtrace: it.fate.fbtrace}
+}
+
 // with returns the items at step s.
 func (b *batch) with(s step) []*item {
 	var out []*item
@@ -154,6 +160,8 @@ func (b *batch) decisions() []Decision {
 			v.Action = queue.Ack
 		case retry:
 			v = queue.Verdict{Action: queue.Retry, At: it.fate.at, Next: it.envelope()}
+		case park:
+			v = queue.Verdict{Action: queue.Park, Next: it.envelope()}
 		case handback:
 			v = queue.Verdict{Action: queue.Nak, Delay: it.fate.delay}
 		case again:

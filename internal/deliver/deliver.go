@@ -62,6 +62,10 @@ type Options struct {
 	Graph     Graph
 	Journal   Journal
 	Tenants   Directory
+	Gates     *Gates
+	// RetriesFull tells that HOMING_RETRY holds all that it should
+	// (HOMING_RETRY_MAX_PENDING); nil: never.
+	RetriesFull func() bool
 	// Alarm is told when the claim store has lost its memory or does not
 	// answer; nil when nobody listens.
 	Alarm func(error)
@@ -106,7 +110,10 @@ func New(opt Options) *Deliverer {
 		opt.Alarm = func(error) {}
 	}
 	if opt.Backoff == nil {
-		opt.Backoff = fullJitter(opt.RetryMin, opt.RetryMax)
+		opt.Backoff = FullJitter(opt.RetryMin, opt.RetryMax)
+	}
+	if opt.RetriesFull == nil {
+		opt.RetriesFull = func() bool { return false }
 	}
 	return &Deliverer{Options: opt, tail: &tail{clicks: opt.ClickTail, now: opt.Now}}
 }
@@ -129,6 +136,7 @@ func (d *Deliverer) Deliver(ctx context.Context, tenant string, msgs []*queue.Me
 	b.decode()  // undecodable or unknown: the end is known already
 	b.resolve() // the click that earned each event
 	b.encode()  // as Meta wants it; what Meta surely refuses ends here
+	b.gate()    // a tenant that can't be served waits elsewhere
 	b.claim()   // from here on the events are ours
 	b.send()    // one call, or a few when Meta refuses the batch
 	b.decide()  // outcomes become final in the claim store

@@ -35,9 +35,41 @@ func (b *batch) send() {
 	}
 }
 
+// gate parks what may not be sent now. Events whose end is known pass: they are
+// not sent.
+func (b *batch) gate() {
+	waiting := b.with(open)
+	if len(waiting) == 0 {
+		return
+	}
+	pass, reason := b.Gates.Pass(b.ctx, b.tenantID, len(waiting))
+	for _, it := range waiting[pass:] {
+		b.parkOrExpire(it, reason, "the tenant could not be served in time: "+string(reason))
+	}
+}
+
+// lastCall is up to which age an event waits for its tenant's token or quota.
+const lastCall = 7*24*time.Hour - 10*time.Minute
+
+// parkOrExpire parks an item, unless Meta would soon refuse it anyway.
+func (b *batch) parkOrExpire(it *item, reason events.Reason, detail string) {
+	if b.Now().After(time.Unix(it.event.Time, 0).Add(lastCall)) {
+		it.end(events.Dead, events.ReasonExpired, detail)
+		return
+	}
+	it.park(reason)
+}
+
 // post sends items in one call, or finds the bad ones among them. It reports
 // whether Meta took them all.
 func (b *batch) post(items []*item) bool {
+	if state, reason := b.Gates.State(b.tenantID); b.called && state == GateClosed {
+		// An earlier call of this batch closed it.
+		for _, it := range items {
+			b.parkOrExpire(it, reason, "the tenant could not be served in time: "+string(reason))
+		}
+		return false
+	}
 	if !b.inTime(items) {
 		for _, it := range items {
 			it.fate = fate{step: handback}
@@ -49,11 +81,13 @@ func (b *batch) post(items []*item) bool {
 		return true
 	}
 	if err.Class == graphapi.Invalid {
+		b.Gates.Failed(b.ctx, b.tenantID, err)
 		b.bisect(items, err)
 		return false
 	}
+	gated := b.ctx.Err() == nil && b.Gates.Failed(b.ctx, b.tenantID, err)
 	for _, it := range items {
-		b.failed(it, err)
+		b.failed(it, err, gated)
 	}
 	return false
 }
@@ -105,6 +139,7 @@ func (b *batch) call(items []*item) *graphapi.Error {
 	for i, it := range items {
 		call.Events[i] = it.body
 	}
+	b.called = true
 	ctx, span := b.startCall(items)
 	start := b.Now()
 	result, err := b.Graph.Send(ctx, call)
@@ -125,52 +160,54 @@ func (b *batch) call(items []*item) *graphapi.Error {
 			it.attempts = it.msg.Attempt + 1
 		}
 	}
+	if failure == nil {
+		b.Gates.Succeeded(b.ctx, b.tenantID, result.Usage)
+	}
 	b.Metrics.Call(className(failure), len(items), took)
 	b.endCall(span, items, result, failure)
 	b.logCall(items, result, failure, took)
 	return failure
 }
 
-// failed decides what becomes of an item whose call failed.
-func (b *batch) failed(it *item, err *graphapi.Error) {
+// failed decides what becomes of an item whose call failed; gated says that the
+// tenant's gate was closed for it.
+func (b *batch) failed(it *item, err *graphapi.Error, gated bool) {
 	it.fate.fbtrace = err.FbtraceID
-	switch err.Class {
-	case graphapi.NotSent:
-		b.tryAgain(it, events.ReasonUnreachable, err, b.RetryFor)
-	case graphapi.Throttled:
-		b.tryAgain(it, events.ReasonThrottled, err, lastCall)
-	case graphapi.Auth:
-		b.tryAgain(it, events.ReasonAuth, err, lastCall)
-	case graphapi.Unknown:
+	switch {
+	case err.Class == graphapi.NotSent && b.ctx.Err() != nil:
+		// Cut short by shutting down, which is not the event's fault.
+		it.attempts = it.msg.Attempt
+		it.fate = fate{step: handback}
+	case err.Class == graphapi.Unknown:
 		it.unsure = true
 		it.unknowns++
 		if policy(b.tenant, it.event.Name) == tenants.Hold || it.unknowns > maxUnknowns {
 			it.end(events.Held, events.ReasonDeliveryUnknown, err.Error())
 			return
 		}
-		b.tryAgain(it, events.ReasonTransient, err, b.RetryFor)
+		b.tryAgain(it, events.ReasonTransient, err)
+	case gated:
+		_, reason := b.Gates.State(b.tenantID)
+		b.parkOrExpire(it, reason, err.Error())
+	case err.Class == graphapi.NotSent:
+		b.tryAgain(it, events.ReasonUnreachable, err)
 	default:
-		b.tryAgain(it, events.ReasonTransient, err, b.RetryFor)
+		b.tryAgain(it, events.ReasonTransient, err)
 	}
 }
 
-// lastCall is up to which age an event waits for its tenant's token or quota.
-const lastCall = 7*24*time.Hour - 10*time.Minute
-
-// tryAgain schedules the next attempt, unless the event would be older than
-// maxAge by then.
-func (b *batch) tryAgain(it *item, reason events.Reason, err *graphapi.Error, maxAge time.Duration) {
-	wait := b.patience(it)
-	if reason != events.ReasonAuth {
-		wait = b.Backoff(it.attempts - 1)
-	}
-	at := b.Now().Add(max(wait, err.RetryAfter))
-	if at.After(time.Unix(it.event.Time, 0).Add(maxAge)) {
-		it.end(events.Dead, events.ReasonExpired, "no time is left for another try; the last one: "+err.Error())
-		return
-	}
+// tryAgain schedules the next attempt, unless the event would be too old by then.
+func (b *batch) tryAgain(it *item, reason events.Reason, err *graphapi.Error) {
 	fbtrace := it.fate.fbtrace
-	it.retryAt(reason, at)
+	at := b.Now().Add(max(b.Backoff(it.attempts-1), err.RetryAfter))
+	switch {
+	case at.After(time.Unix(it.event.Time, 0).Add(b.RetryFor)):
+		it.end(events.Dead, events.ReasonExpired, "no time is left for another try; the last one: "+err.Error())
+	case b.RetriesFull():
+		b.parkOrExpire(it, events.ReasonBusy, err.Error())
+	default:
+		it.retryAt(reason, at)
+	}
 	it.fate.fbtrace = fbtrace
 }
 

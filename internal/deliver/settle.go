@@ -19,7 +19,7 @@ func (b *batch) decide() {
 	var items []*item
 	var verdicts []dedup.Verdict
 	for _, it := range b.items {
-		if it.claim.Held() && (it.fate.step == ending || it.fate.step == retry) {
+		if it.claim.Held() && (it.fate.step == ending || it.fate.step == retry || it.fate.step == park) {
 			items = append(items, it)
 			verdicts = append(verdicts, b.verdict(it))
 		}
@@ -56,7 +56,7 @@ func (b *batch) verdict(it *item) dedup.Verdict {
 		State: dedup.Decided, Outcome: string(it.fate.outcome), Reason: string(it.fate.reason),
 		Unsure: it.unsure, Unknowns: it.unknowns, Note: it.note(),
 	}
-	if it.fate.step == retry {
+	if it.fate.step != ending {
 		next.State, next.NextAt = dedup.Waiting, it.fate.at
 	}
 	return dedup.Verdict{Message: it.message(), Claim: it.claim, Next: next}

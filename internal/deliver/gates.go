@@ -1,0 +1,260 @@
+package deliver
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/homing-dev/homing/pkg/events"
+	"github.com/homing-dev/homing/pkg/graphapi"
+)
+
+const (
+	gatesKey = "homing:gates"  // a hash: tenant -> gate; an open gate has no entry
+	probeKey = "homing:probe:" // + tenant: somebody is trying a half-open gate
+
+	// gatesEvery is how old a worker's picture of the gates may be.
+	gatesEvery = time.Second
+	// probeSize is how many events try a half-open gate.
+	probeSize = 10
+	// notSentInARow closes a tenant's gate as unreachable.
+	notSentInARow = 5
+	// nearLimit is at how many percent of Meta's quota a gate closes early.
+	nearLimit = 95.0
+	// gateMin is the least time that a gate stays closed.
+	gateMin = time.Second
+)
+
+// GateState is whether a tenant's events may go to Meta.
+type GateState string
+
+// The states of a gate.
+const (
+	GateOpen     GateState = "open"
+	GateClosed   GateState = "closed"
+	GateHalfOpen GateState = "half_open" // one small batch may try
+)
+
+// Gate is one tenant's gate.
+type Gate struct {
+	Reason events.Reason `json:"reason"` // auth, throttled or unreachable
+	Until  time.Time     `json:"until"`  // closed until then, half-open after
+	Closed int           `json:"closed"` // how often in a row
+}
+
+// state is what g is at a time; nil is open.
+func (g *Gate) state(now time.Time) GateState {
+	switch {
+	case g == nil:
+		return GateOpen
+	case now.Before(g.Until):
+		return GateClosed
+	default:
+		return GateHalfOpen
+	}
+}
+
+// GatesOptions sets up Gates.
+type GatesOptions struct {
+	Redis redis.UniversalClient
+	// Backoff is how long a gate stays closed the n-th time in a row, from 0.
+	Backoff func(n int) time.Duration
+	// Probe is how long a try of a half-open gate takes at most.
+	Probe  time.Duration
+	Now    func() time.Time
+	Logger *slog.Logger
+}
+
+// Gates keep tenants away from Meta whose calls can't succeed. All workers share
+// them through Redis; one that lost them opens all gates, and the first failure
+// closes them again.
+type Gates struct {
+	opt GatesOptions
+
+	mu      sync.Mutex
+	closed  map[string]*Gate
+	notSent map[string]int // calls in a row, of this worker
+}
+
+// NewGates returns gates that are all open until Run has looked.
+func NewGates(opt GatesOptions) *Gates {
+	if opt.Now == nil {
+		opt.Now = time.Now
+	}
+	if opt.Logger == nil {
+		opt.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &Gates{opt: opt, closed: map[string]*Gate{}, notSent: map[string]int{}}
+}
+
+// Run follows what the other workers find out, until ctx ends.
+func (g *Gates) Run(ctx context.Context) {
+	ticker := time.NewTicker(gatesEvery)
+	defer ticker.Stop()
+	for {
+		if err := g.refresh(ctx); err != nil && ctx.Err() == nil {
+			g.opt.Logger.DebugContext(ctx, "gates.refresh", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+func (g *Gates) refresh(ctx context.Context) error {
+	all, err := g.opt.Redis.HGetAll(ctx, gatesKey).Result()
+	if err != nil {
+		return fmt.Errorf("deliver: gates: %w", err)
+	}
+	closed := make(map[string]*Gate, len(all))
+	for tenant, text := range all {
+		gate := new(Gate)
+		if json.Unmarshal([]byte(text), gate) == nil {
+			closed[tenant] = gate
+		}
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.closed = closed
+	return nil
+}
+
+// State returns the state of a tenant's gate and why it is not open.
+func (g *Gates) State(tenant string) (GateState, events.Reason) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	gate := g.closed[tenant]
+	if gate == nil {
+		return GateOpen, events.ReasonNone
+	}
+	return gate.state(g.opt.Now()), gate.Reason
+}
+
+// Each calls f for every gate that is not open.
+func (g *Gates) Each(f func(tenant string, state GateState, reason events.Reason)) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for tenant, gate := range g.closed {
+		f(tenant, gate.state(g.opt.Now()), gate.Reason)
+	}
+}
+
+// Pass returns how many of n events may be sent now, and why not all.
+func (g *Gates) Pass(ctx context.Context, tenant string, n int) (int, events.Reason) {
+	state, reason := g.State(tenant)
+	switch state {
+	case GateOpen:
+		return n, events.ReasonNone
+	case GateClosed:
+		return 0, reason
+	}
+	// Of all workers one tries.
+	mine, err := g.opt.Redis.SetNX(ctx, probeKey+tenant, 1, g.opt.Probe).Result()
+	if err != nil || !mine {
+		return 0, reason
+	}
+	return min(n, probeSize), reason
+}
+
+// Succeeded tells that Meta took a call of the tenant's.
+func (g *Gates) Succeeded(ctx context.Context, tenant string, usage graphapi.Usage) {
+	g.mu.Lock()
+	delete(g.notSent, tenant)
+	_, wasClosed := g.closed[tenant]
+	g.mu.Unlock()
+	if usage.Percent >= nearLimit {
+		g.close(ctx, tenant, events.ReasonThrottled, usage.RegainIn)
+		return
+	}
+	if wasClosed {
+		g.Open(ctx, tenant)
+	}
+}
+
+// Failed tells of a call that failed. It reports whether the gate is closed now.
+func (g *Gates) Failed(ctx context.Context, tenant string, err *graphapi.Error) bool {
+	switch err.Class {
+	case graphapi.Auth:
+		g.close(ctx, tenant, events.ReasonAuth, 0)
+		return true
+	case graphapi.Throttled:
+		g.close(ctx, tenant, events.ReasonThrottled, err.RetryAfter)
+		return true
+	case graphapi.NotSent:
+		g.mu.Lock()
+		g.notSent[tenant]++
+		many := g.notSent[tenant] >= notSentInARow
+		g.mu.Unlock()
+		if many {
+			g.close(ctx, tenant, events.ReasonUnreachable, 0)
+		}
+		return many
+	default:
+		// The request arrived, whatever came of it.
+		g.mu.Lock()
+		delete(g.notSent, tenant)
+		g.mu.Unlock()
+		if state, _ := g.State(tenant); state != GateOpen {
+			g.Open(ctx, tenant)
+		}
+		return false
+	}
+}
+
+// close closes a tenant's gate for at least atLeast.
+func (g *Gates) close(ctx context.Context, tenant string, reason events.Reason, atLeast time.Duration) {
+	now := g.opt.Now()
+	g.mu.Lock()
+	old := g.closed[tenant]
+	gate := &Gate{Reason: reason}
+	if old != nil {
+		gate.Closed = old.Closed
+		if old.state(now) == GateHalfOpen {
+			gate.Closed++ // the try failed
+		}
+	}
+	gate.Until = now.Add(max(g.opt.Backoff(gate.Closed), atLeast, gateMin))
+	if old != nil && old.Reason == reason && old.Until.After(gate.Until) {
+		g.mu.Unlock()
+		return // calls that were under way together
+	}
+	g.closed[tenant] = gate
+	g.mu.Unlock()
+
+	g.opt.Logger.WarnContext(ctx, "gate.closed", "tenant", tenant, "reason", string(reason), "until", gate.Until)
+	text, err := json.Marshal(gate)
+	if err == nil {
+		pipe := g.opt.Redis.Pipeline()
+		pipe.HSet(ctx, gatesKey, tenant, text)
+		pipe.Del(ctx, probeKey+tenant)
+		_, err = pipe.Exec(ctx)
+	}
+	if err != nil {
+		g.opt.Logger.DebugContext(ctx, "gates.close", "tenant", tenant, "error", err)
+	}
+}
+
+// Open opens a tenant's gate, because a try succeeded or its secret changed.
+func (g *Gates) Open(ctx context.Context, tenant string) {
+	g.mu.Lock()
+	_, wasClosed := g.closed[tenant]
+	delete(g.closed, tenant)
+	delete(g.notSent, tenant)
+	g.mu.Unlock()
+	if wasClosed {
+		g.opt.Logger.InfoContext(ctx, "gate.open", "tenant", tenant)
+	}
+	pipe := g.opt.Redis.Pipeline()
+	pipe.HDel(ctx, gatesKey, tenant)
+	pipe.Del(ctx, probeKey+tenant)
+	if _, err := pipe.Exec(ctx); err != nil {
+		g.opt.Logger.DebugContext(ctx, "gates.open", "tenant", tenant, "error", err)
+	}
+}
