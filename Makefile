@@ -18,8 +18,8 @@ run: ## Everything on this machine in one process: api, worker, NATS, Redis stan
 	go run ./cmd/dev
 
 .PHONY: demo
-demo: ## As run, and a click and a few conversions are sent through it
-	go run ./cmd/dev --demo
+demo: ## A short story played against what `make run` started
+	go run ./cmd/dev demo
 
 .PHONY: build
 build: ## Static binaries of every command into bin/, with the version stamped in
