@@ -26,8 +26,9 @@ func (b *batch) encode() {
 		switch {
 		case b.Now().Sub(time.Unix(it.event.Time, 0)) >= window:
 			it.end(events.Dead, events.ReasonExpired, "older than the 7 days that Meta accepts")
-		case mapping.Reject, mapping.ActionSource == events.SystemGenerated && !matchable(it.event):
-			it.end(events.Dead, events.ReasonEventNotSupported, "the tenant's settings no longer allow to send this event")
+		case mapping.Check(it.event) != nil:
+			// Checked at acceptance, too; the tenant's settings have changed since.
+			it.end(events.Dead, events.ReasonEventNotSupported, mapping.Check(it.event).Error())
 		default:
 			waba := it.waba
 			if waba == "" && len(b.tenant.WABAs) > 0 {
@@ -36,11 +37,6 @@ func (b *batch) encode() {
 			it.body = appendEvent(nil, it.event, mapping, it.clid, waba)
 		}
 	}
-}
-
-// matchable reports whether Meta can match e without the click.
-func matchable(e *events.Event) bool {
-	return len(e.Phones)+len(e.Emails)+len(e.ExternalIDs) > 0
 }
 
 // appendEvent appends e as one element of Meta's data array.
