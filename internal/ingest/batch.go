@@ -41,7 +41,7 @@ func (s *Server) sendEvents(c *call) answer {
 	}
 	async := c.prefersAsync()
 	items := s.parseAll(tenant, bodies, async)
-	s.look(c.context(), items, lookForBatch)
+	s.look(c.context(), items)
 	s.publish(c.context(), items)
 	return s.batchAnswer(c, items, async)
 }

@@ -4,14 +4,9 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
-	"time"
 
 	"github.com/homing-dev/homing/pkg/events"
 )
-
-// putWithin bounds the write to the click store; a click that misses it comes
-// there by the stream.
-const putWithin = 250 * time.Millisecond
 
 // clickResult is the body of an answer to a click.
 type clickResult struct {
@@ -57,7 +52,7 @@ func (s *Server) storeClicks(ctx context.Context, found []events.Click) *refusal
 			slog.Int("clicks", len(found)), slog.String("error", err.Error()))
 		return queueRefusal(err)
 	}
-	atHand, cancel := context.WithTimeout(ctx, putWithin)
+	atHand, cancel := context.WithTimeout(ctx, s.patience.put)
 	defer cancel()
 	_, err := ask(atHand, func(ctx context.Context) (struct{}, error) {
 		return struct{}{}, s.clicks.Put(ctx, found)

@@ -10,14 +10,36 @@ import (
 	"github.com/homing-dev/homing/pkg/dedup"
 )
 
-// How long an answer may wait for Redis.
-const (
-	lookForOne   = 50 * time.Millisecond
-	lookForBatch = 200 * time.Millisecond // up to a thousand events at once
-	// lookForKey is for events whose click is given or not asked for: Redis then
-	// only knows whether they are duplicates, which the worker finds out anyway.
-	lookForKey = 5 * time.Millisecond
-)
+// patience is how long an answer waits for Redis.
+type patience struct {
+	// event is for an event whose click is looked for, and each is what every
+	// further event of a batch adds to it.
+	event, each time.Duration
+	// key is for events whose click is given or not asked for: Redis then only
+	// knows whether they are duplicates, which the worker finds out anyway.
+	key time.Duration
+	// put is for clicks; one that misses it comes there by the stream.
+	put time.Duration
+	// status is for who asks for nothing else.
+	status time.Duration
+}
+
+func defaultPatience() patience {
+	return patience{
+		event: 50 * time.Millisecond, each: 150 * time.Microsecond, key: 5 * time.Millisecond,
+		put: 250 * time.Millisecond, status: time.Second,
+	}
+}
+
+// with returns the patience with a look for these items.
+func (p patience) with(items []*item) time.Duration {
+	for _, it := range items {
+		if it.asksForClick() {
+			return p.event + time.Duration(len(items)-1)*p.each
+		}
+	}
+	return p.key + time.Duration(len(items)-1)*p.each
+}
 
 // clickSlack is how much later than the conversion its click may be: clocks
 // differ.
@@ -34,24 +56,15 @@ const (
 // errNoMemory is a click store that answered, but may have forgotten.
 var errNoMemory = errors.New("redis lost its memory: whether there is a click is not known yet")
 
-// lookFor returns how long the items may be looked up.
-func lookFor(items []*item) time.Duration {
-	for _, it := range items {
-		if it.asksForClick() {
-			return lookForOne
-		}
-	}
-	return lookForKey
-}
-
 func (it *item) asksForClick() bool {
 	return it.live() && !it.async && it.event.Clid == "" && len(it.event.Persons) > 0
 }
 
-// look asks Redis, both questions at once and no longer than limit, whether the
+// look asks Redis, both questions at once and with little patience, whether the
 // items' keys were seen before and which click earned them, and pins the click.
 // What isn't answered stays unknown: the worker finds out.
-func (s *Server) look(ctx context.Context, items []*item, limit time.Duration) {
+func (s *Server) look(ctx context.Context, items []*item) {
+	limit := s.patience.with(items)
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	waitKeys := s.lookForKeys(ctx, items, limit)
@@ -61,7 +74,7 @@ func (s *Server) look(ctx context.Context, items []*item, limit time.Duration) {
 }
 
 // lookForKeys starts to ask for the items' keys; what it returns waits for the
-// answer and notes it.
+// answer and notes it. To be slower than a short limit doesn't mean to be away.
 func (s *Server) lookForKeys(ctx context.Context, items []*item, limit time.Duration) (wait func()) {
 	var asked []*item
 	var looks []dedup.Look
@@ -73,16 +86,22 @@ func (s *Server) lookForKeys(ctx context.Context, items []*item, limit time.Dura
 	if len(asked) == 0 || !s.memoryAway.try() {
 		return func() {}
 	}
-	reply := ask(ctx, func(ctx context.Context) ([]dedup.Record, error) { return s.memory.Look(ctx, looks) })
+	longest := max(limit, s.patience.event)
+	reply := ask(ctx, func(ctx context.Context) ([]dedup.Record, error) {
+		// The answer may not wait, but a connection cut off is a connection lost.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), longest)
+		defer cancel()
+		return s.memory.Look(ctx, looks)
+	})
 	return func() {
 		for _, it := range asked {
 			it.looked = true
 		}
 		records, err := reply()
-		if limit > lookForKey || !errors.Is(err, context.DeadlineExceeded) {
-			// Being slower than the short limit doesn't mean being away.
-			s.memoryAway.report(err)
+		if limit < s.patience.event && errors.Is(err, context.DeadlineExceeded) {
+			return
 		}
+		s.memoryAway.report(err)
 		if err != nil {
 			s.away(ctx, "duplicates", err)
 			return
@@ -222,7 +241,7 @@ func (s *Server) forget(ctx context.Context, refused []*item) {
 	if len(looks) == 0 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, lookForOne)
+	ctx, cancel := context.WithTimeout(ctx, s.patience.event)
 	defer cancel()
 	_, err := ask(ctx, func(ctx context.Context) (struct{}, error) {
 		return struct{}{}, s.memory.Forget(ctx, looks)

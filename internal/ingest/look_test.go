@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"testing"
@@ -22,17 +23,19 @@ const leadOne = `{"event_name":"Lead","phone_number":"+919876543210","event_id":
 func TestRedisSlow(t *testing.T) {
 	const given = `{"event_name":"Lead","ctwa_clid":"GIVEN","event_id":"e1"}`
 	tests := map[string]struct {
-		body                     string
+		path, body               string
 		prefer                   string
 		hangMemory, hangClicks   bool
 		code                     int
 		wait                     time.Duration
 		memoryTrips, clicksTrips bool
+		events                   int // 0: one
 	}{
 		"clicks":             {body: leadOne, hangClicks: true, code: 202, wait: 50 * time.Millisecond, clicksTrips: true},
 		"memory":             {body: leadOne, hangMemory: true, code: 200, wait: 50 * time.Millisecond, memoryTrips: true},
 		"both":               {body: leadOne, hangMemory: true, hangClicks: true, code: 202, wait: 50 * time.Millisecond, memoryTrips: true, clicksTrips: true},
 		"both, click given":  {body: given, hangMemory: true, hangClicks: true, code: 200, wait: 5 * time.Millisecond},
+		"a batch of three":   {path: sendEventsPath, body: "[" + leadOne + "," + originalLead + "," + originalLead + "]", hangMemory: true, hangClicks: true, code: 200, wait: 50300 * time.Microsecond, memoryTrips: true, clicksTrips: true, events: 3},
 		"both, asynchronous": {body: leadOne, prefer: "respond-async", hangMemory: true, hangClicks: true, code: 202, wait: 5 * time.Millisecond},
 	}
 	for name, tc := range tests {
@@ -40,7 +43,7 @@ func TestRedisSlow(t *testing.T) {
 			t.Run(name, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					h := newHarness(t)
-					h.clock.Store(0)
+					h.inRealTime()
 					h.clicks.add("acme", person(t, "919876543210"), clicks.Found{Clid: someClid, At: 1})
 					hang := make(chan struct{})
 					if tc.hangMemory {
@@ -50,11 +53,11 @@ func TestRedisSlow(t *testing.T) {
 						h.clicks.hang, h.clicks.deaf = hang, deaf
 					}
 					start := time.Now()
-					h.post(sendEventPath, tc.body, header("Prefer", tc.prefer)).wants(t, tc.code, "")
+					h.post(cmp.Or(tc.path, sendEventPath), tc.body, header("Prefer", tc.prefer)).wants(t, tc.code, "")
 					if took := time.Since(start); took != tc.wait {
 						t.Errorf("took %v, want %v", took, tc.wait)
 					}
-					if len(h.queue.all()) != 1 {
+					if len(h.queue.all()) != cmp.Or(tc.events, 1) {
 						t.Error("not published")
 					}
 					if got := h.server.memoryAway.until.Load() != 0; got != tc.memoryTrips {

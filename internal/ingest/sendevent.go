@@ -54,7 +54,7 @@ func (s *Server) sendEvent(c *call) answer {
 	async := c.prefersAsync()
 	it := s.parse(tenant, body, c.r.Header.Get("Idempotency-Key"), async)
 	one := []*item{it}
-	s.look(c.context(), one, lookFor(one))
+	s.look(c.context(), one)
 	s.publish(c.context(), one)
 	c.tell(it)
 	return it.answer()

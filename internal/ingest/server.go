@@ -126,6 +126,7 @@ type Server struct {
 	newID     func() string
 
 	router     router
+	patience   patience
 	limits     *limits
 	memoryAway *breaker
 	clicksAway *breaker
@@ -148,6 +149,7 @@ func New(opt Options) (*Server, error) {
 		tracer:     opt.Tracer,
 		now:        opt.Now,
 		newID:      opt.NewID,
+		patience:   defaultPatience(),
 		limits:     newLimits(opt.Now),
 		memoryAway: &breaker{now: opt.Now},
 		clicksAway: &breaker{now: opt.Now},

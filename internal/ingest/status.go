@@ -12,11 +12,8 @@ import (
 	"github.com/homing-dev/homing/pkg/events"
 )
 
-// statusWithin bounds the look at Redis for a status.
-const statusWithin = time.Second
-
-// Statuses of events that are still on their way; settled ones have their
-// outcome.
+// statusSending is the status of an event that a worker has; settled ones have
+// their outcome.
 const statusSending = "sending"
 
 // eventStatus is the body of a status; what is not known is null.
@@ -49,7 +46,7 @@ func (s *Server) status(c *call) answer {
 	for i, name := range names {
 		keys[i] = string(events.MakeKey(tenant.ID, name, c.eventID))
 	}
-	ctx, cancel := context.WithTimeout(c.context(), statusWithin)
+	ctx, cancel := context.WithTimeout(c.context(), s.patience.status)
 	defer cancel()
 	records, err := ask(ctx, func(ctx context.Context) ([]dedup.Record, error) { return s.memory.Get(ctx, keys) })()
 	if err != nil {
