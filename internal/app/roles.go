@@ -41,10 +41,13 @@ func (a *App) startAPI(background context.Context) error {
 		return err
 	}
 	a.goUntilStop(background, shares.run)
-	if !a.role.has(Worker) {
-		// A fresh Redis next to fresh streams has nothing to remember: no worker
-		// is needed to find that out.
-		a.goUntilStop(background, a.newGuard(store).Bless)
+	// A fresh Redis next to fresh streams has nothing to remember: no worker is
+	// needed to find that out.
+	guard := a.newGuard(store)
+	first, cancel := context.WithTimeout(background, 2*time.Second)
+	defer cancel()
+	if guard.TryBless(first) != nil {
+		a.goUntilStop(background, guard.Bless)
 	}
 	handler := otelhttp.NewHandler(server, "api", otelhttp.WithTracerProvider(a.telemetry.TracerProvider()),
 		otelhttp.WithPropagators(a.telemetry.Propagator()), otelhttp.WithMeterProvider(noop.NewMeterProvider()),

@@ -147,6 +147,9 @@ func (d *Deliverer) Deliver(ctx context.Context, tenant string, msgs []*queue.Me
 
 // deadline is the latest time at which a request may start for a message: after
 // it the message could be in another worker's hands before Meta has answered.
+// Five seconds are for the clocks and the way of the ack, or half of what there
+// is where AckWait is short.
 func (d *Deliverer) deadline(m *queue.Message) time.Time {
-	return m.Received.Add(d.AckWait - d.GraphTimeout - 5*time.Second)
+	left := d.AckWait - d.GraphTimeout
+	return m.Received.Add(max(left-5*time.Second, left/2))
 }

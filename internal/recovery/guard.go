@@ -246,26 +246,28 @@ func (g *Guard) set(err error) {
 	g.changed = make(chan struct{})
 }
 
-// Bless writes the marker of a Redis that has nothing to remember, so that an
-// api next to fresh streams does not have to wait for a worker. It returns once
-// there is a marker, whoever wrote it, or when ctx ends.
+// Bless tries to bless until there is a marker, whoever wrote it, or ctx ends.
 func (g *Guard) Bless(ctx context.Context) {
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
-	for {
-		_, err := g.opt.Claims.Marker(ctx)
-		if errors.Is(err, dedup.ErrIncident) {
-			err = g.blessFresh(ctx)
-		}
-		if err == nil {
-			return
-		}
+	for g.TryBless(ctx) != nil {
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
 		}
 	}
+}
+
+// TryBless writes the marker of a Redis that has nothing to remember, so that an
+// api next to fresh streams does not have to wait for a worker. It returns nil
+// when there is a marker.
+func (g *Guard) TryBless(ctx context.Context) error {
+	_, err := g.opt.Claims.Marker(ctx)
+	if errors.Is(err, dedup.ErrIncident) {
+		return g.blessFresh(ctx)
+	}
+	return err
 }
 
 // errMemories says that there is something to rebuild, which is a worker's job.
