@@ -48,7 +48,7 @@ func (s *Sandbox) postEvents(w http.ResponseWriter, r *http.Request) {
 	if early := s.admit(c, known); early != nil {
 		ref = early
 	}
-	c.token, c.proof = "", "" // what is stored of a call holds no secret
+	c.token, c.proof = "", "" // a call is kept with its events, what it authenticated with is not
 	if ref == nil {
 		ref = s.judgeBatch(c, b)
 	}

@@ -29,15 +29,15 @@ function show(stats, events, faults) {
     b.textContent = number.format(n);
     b.parentElement.classList.toggle("some", n > 0);
   }
-  fill("doubles", stats.doubles.map((d) => [[d.event_name], [cut(d.event_id, 60), "id"], [d.dataset, "id"], [`${d.count}×`, "num"]]));
-  fill("refused", stats.refused_by.slice(0, 20).map((r) => [[code(r), "id"], [r.reason], [number.format(r.calls), "num"], [number.format(r.events), "num"]]));
+  fill("doubles", stats.doubles.map((d) => [[d.event_name], [cut(d.event_id, 60), "id"], [d.dataset, "id word"], [`${d.count}×`, "num"]]));
+  fill("refused", stats.refused_by.slice(0, 20).map((r) => [[code(r), "id word"], [r.reason], [number.format(r.calls), "num"], [number.format(r.events), "num"]]));
   fill("refusals", stats.refusals.slice(0, 10).map((r) => [
-    [clock(r.at), "time"], [code(r), "id"], [r.reason], [r.event_name || "–"], [r.event_id || "–", "id"], [r.field || "–", "id"],
+    [clock(r.at), "time"], [code(r), "id word"], [r.reason], [r.event_name || "–"], [r.event_id || "–", "id"], [r.field || "–", "id word"],
     [r.index < 0 ? "–" : `${r.index + 1} of ${r.events}`, "num"], [r.call, "num"],
   ]));
   fill("events", events.slice().reverse().map((e) => [
-    [clock(e.received_at), "time"], [e.event_name], [cut(e.event_id, 48), "id"], [cut(e.ctwa_clid, 14), "id"],
-    [e.value === undefined ? "–" : `${e.value} ${e.currency || ""}`, "num"], [e.dataset, "id"], [e.call, "num"],
+    [clock(e.received_at), "time"], [e.event_name], [cut(e.event_id, 48), "id"], [cut(e.ctwa_clid, 14), "id word"],
+    [e.value === undefined ? "–" : `${e.value} ${e.currency || ""}`, "num"], [e.dataset, "id word"], [e.call, "num"],
   ]));
   fill("faults", faults.map((f) => [
     [f.id, "id"], [JSON.stringify(f.match), "id"], [JSON.stringify(f.action), "id"], [f.seen, "num"], [f.fired, "num"], [f.times || "∞", "num"],
