@@ -30,8 +30,8 @@ func Load(path string, env func(string) (string, bool)) (*Set, error) {
 	return set, err
 }
 
-// Check tells what is wrong with the tenants file at path: it is Load without
-// its fruit.
+// Check tells what is wrong with the tenants file at path: it is Load for those
+// who want the verdict only.
 func Check(path string, env func(string) (string, bool)) error {
 	_, err := Load(path, env)
 	return err
