@@ -19,7 +19,7 @@ type rule struct {
 	says      string
 }
 
-// validate breaks every rule that o breaks; bad are the variables whose values
+// validate tells every rule that o breaks; bad are the variables whose values
 // could not even be parsed.
 func (o Options) validate(bad map[string]bool) []error {
 	known := make(map[string]bool, len(bad))

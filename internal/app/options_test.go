@@ -106,6 +106,7 @@ func TestFromEnvironRefuses(t *testing.T) {
 		{"HOMING_BATCH_SIZE=many", "HOMING_BATCH_SIZE: must be a whole number"},
 		{"HOMING_BATCH_LINGER=-1ms", "HOMING_BATCH_LINGER: must be a duration of 0 or more"},
 		{"HOMING_BATCH_DEADLINE=90s", "HOMING_BATCH_DEADLINE: 1m30s must be shorter than HOMING_ACK_WAIT, which is 1m30s"},
+		{"HOMING_BATCH_DEADLINE=0s", "HOMING_BATCH_DEADLINE: must be a duration above 0"}, // and no contradiction with it
 		{"HOMING_BATCH_DEADLINE=5s", "HOMING_GRAPH_TIMEOUT: 10s must be shorter than HOMING_BATCH_DEADLINE"},
 		{"HOMING_ACK_WAIT=30s", "HOMING_BATCH_DEADLINE: 1m0s must be shorter than HOMING_ACK_WAIT"},
 		{"HOMING_TENANT_CONCURRENCY=0", "HOMING_TENANT_CONCURRENCY: must be 1 to 1000"},
