@@ -186,8 +186,8 @@ type Restored struct {
 
 // Marker says that the store's memory is whole, since when, and of which server.
 type Marker struct {
-	// IncidentAt is when the last incident was found; zero for a store that
-	// never had one.
+	// IncidentAt is when the recovery from the last incident ended, which is
+	// when claims go on; zero for a store that never had one.
 	IncidentAt time.Time
 	// RunID is the server's run_id when the marker was written; empty where the
 	// server hides it.

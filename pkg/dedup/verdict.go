@@ -6,7 +6,7 @@ import "time"
 // record that stands now.
 type outcome struct {
 	found   Record // State None when there is none
-	garbled bool   // found is not readable; then it is not ours
+	garbled bool   // found is none because nobody can read it; then it is not ours
 	own     Record // the L of our claim
 	next    Record // what we would write, merged
 }
@@ -80,6 +80,8 @@ func (o *outcome) repeated() bool {
 }
 
 // foreign reports whether another worker may have sent the event meanwhile.
+// Where nothing stands, Redis forgot our L, perhaps after somebody took it over;
+// that is too rare to call every event in flight unsure that an incident met.
 func (o *outcome) foreign() bool {
 	switch o.found.State {
 	case Waiting:
