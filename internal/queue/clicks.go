@@ -2,9 +2,11 @@ package queue
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/homing-dev/homing/pkg/events"
@@ -22,70 +24,85 @@ const (
 // so that what it has begun can end.
 func (q *Queue) ConsumeClicks(ctx context.Context, fn func(context.Context, []events.Click) error) error {
 	trouble := outage{log: q.log, what: "clicks"}
-	var cons jetstream.Consumer
 	for ctx.Err() == nil {
-		var err error
-		if cons == nil {
-			cons, err = q.consumer(ctx, clickConsumer(q.cfg))
-		}
-		if err == nil {
-			err = q.pullClicks(ctx, cons, fn)
-		}
-		if err != nil {
-			cons = nil
+		if err := q.readClicks(ctx, &trouble, fn); err != nil {
 			trouble.wait(ctx, err)
-			continue
+		}
+	}
+	return nil
+}
+
+// readClicks pulls until ctx ends or something is wrong.
+func (q *Queue) readClicks(ctx context.Context, trouble *outage, fn func(context.Context, []events.Click) error) error {
+	d := clickConsumer(q.cfg)
+	if err := q.ensure(ctx, d); err != nil {
+		return err
+	}
+	in, err := q.openInlet(d)
+	if err != nil {
+		return err
+	}
+	defer func() { q.answerAll(in.close(), q.handBackClick) }()
+	for ctx.Err() == nil {
+		var failed error
+		err := in.pull(ctx, grant{clickPull, burstBytes}, quietWait, func(batch []*nats.Msg) {
+			if err := q.storeClicks(ctx, batch, fn); err != nil {
+				failed = err
+			}
+		})
+		if err = errors.Join(err, failed); err != nil {
+			return err
 		}
 		trouble.over()
 	}
 	return nil
 }
 
-// pullClicks makes one pull; its error is the last of its batches.
-func (q *Queue) pullClicks(ctx context.Context, cons jetstream.Consumer, fn func(context.Context, []events.Click) error) error {
-	var failed error
-	err := fetch(ctx, cons, grant{clickPull, burstBytes}, quietWait, func(batch []jetstream.Msg, ending bool) {
-		if ending {
-			q.answerAll(batch, func(m jetstream.Msg) error { return nakDelivery(m, 0) })
-			return
+// storeClicks hands on one batch and answers for all of it.
+func (q *Queue) storeClicks(ctx context.Context, batch []*nats.Msg, fn func(context.Context, []events.Click) error) error {
+	work, cancel := context.WithTimeout(context.WithoutCancel(ctx), q.cfg.AckWait/2)
+	defer cancel()
+	found := make([]rawClick, len(batch))
+	for i, m := range batch {
+		found[i].data = m.Data
+		if meta, err := m.Metadata(); err == nil {
+			found[i].seq = meta.Sequence.Stream
 		}
-		work, cancel := context.WithTimeout(context.WithoutCancel(ctx), q.cfg.AckWait/2)
-		defer cancel()
-		if clicks := q.decodeClicks(batch); len(clicks) > 0 {
-			if err := fn(work, clicks); err != nil {
-				failed = fmt.Errorf("queue: store clicks: %w", err)
-				q.answerAll(batch, func(m jetstream.Msg) error { return nakDelivery(m, clickRetry) })
-				return
-			}
-		}
-		q.answerAll(batch, ackDelivery)
-	})
-	if err != nil {
-		return err
 	}
-	return failed
+	if clicks := q.decodeClicks(found); len(clicks) > 0 {
+		if err := fn(work, clicks); err != nil {
+			q.answerAll(batch, func(reply string) error { return q.sendNak(reply, clickRetry) })
+			return fmt.Errorf("queue: store clicks: %w", err)
+		}
+	}
+	q.answerAll(batch, q.sendAck)
+	return nil
 }
 
-func (q *Queue) answerAll(batch []jetstream.Msg, answer func(jetstream.Msg) error) {
+func (q *Queue) handBackClick(reply string) error { return q.sendNak(reply, 0) }
+
+func (q *Queue) answerAll(batch []*nats.Msg, answer func(reply string) error) {
 	for _, m := range batch {
-		if err := answer(m); err != nil {
+		if err := answer(m.Reply); err != nil {
 			q.log.Debug("queue: an answer was not sent; the click will come again", "error", err)
 		}
 	}
 }
 
+// rawClick is a click as it stands in the stream.
+type rawClick struct {
+	data []byte
+	seq  uint64
+}
+
 // decodeClicks leaves out what it can't decode, and says so: the stream keeps it,
 // acked or not.
-func (q *Queue) decodeClicks(batch []jetstream.Msg) []events.Click {
-	clicks := make([]events.Click, 0, len(batch))
-	for _, m := range batch {
-		c, err := events.DecodeClick(m.Data())
+func (q *Queue) decodeClicks(found []rawClick) []events.Click {
+	clicks := make([]events.Click, 0, len(found))
+	for _, m := range found {
+		c, err := events.DecodeClick(m.data)
 		if err != nil {
-			seq := uint64(0)
-			if meta, err := m.Metadata(); err == nil {
-				seq = meta.Sequence.Stream
-			}
-			q.log.Error("queue: a click can't be decoded and is left out", "stream", StreamClicks, "seq", seq, "error", err)
+			q.log.Error("queue: a click can't be decoded and is left out", "stream", StreamClicks, "seq", m.seq, "error", err)
 			continue
 		}
 		clicks = append(clicks, *c)
@@ -107,7 +124,7 @@ func (q *Queue) ClicksCaughtUp(ctx context.Context) (bool, error) {
 // ReadClicks calls fn with the clicks stored since then, or with all of them when
 // since is zero, up to where the stream ended when it was called.
 func (q *Queue) ReadClicks(ctx context.Context, since time.Time, fn func([]events.Click) error) error {
-	batch := make([]jetstream.Msg, 0, readBatch)
+	batch := make([]rawClick, 0, readBatch)
 	flush := func() error {
 		clicks := q.decodeClicks(batch)
 		batch = batch[:0]
@@ -116,8 +133,8 @@ func (q *Queue) ReadClicks(ctx context.Context, since time.Time, fn func([]event
 		}
 		return fn(clicks)
 	}
-	err := q.read(ctx, StreamClicks, since, func(m jetstream.Msg, _ uint64) error {
-		if batch = append(batch, m); len(batch) < readBatch {
+	err := q.read(ctx, StreamClicks, since, func(m jetstream.Msg, seq uint64) error {
+		if batch = append(batch, rawClick{m.Data(), seq}); len(batch) < readBatch {
 			return nil
 		}
 		return flush()

@@ -2,11 +2,12 @@ package queue
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nats.go"
 )
 
 // How a lane pulls. A quiet lane asks for little and waits long, so that it
@@ -33,6 +34,8 @@ const (
 func (q *Queue) Consume(ctx context.Context, sink func([]*Message)) error {
 	var lanes sync.WaitGroup
 	defer lanes.Wait()
+	look := time.NewTicker(lanesEvery)
+	defer look.Stop()
 	for started := 0; ; {
 		for ; started < q.Shards(); started++ {
 			for _, stream := range []string{StreamEvents, StreamRetry} {
@@ -40,8 +43,12 @@ func (q *Queue) Consume(ctx context.Context, sink func([]*Message)) error {
 				lanes.Go(func() { l.run(ctx) })
 			}
 		}
-		if pause(ctx, lanesEvery) != nil {
+		select {
+		case <-ctx.Done():
 			return nil
+		case <-q.added:
+			continue
+		case <-look.C:
 		}
 		if err := q.readShards(ctx); err != nil && ctx.Err() == nil {
 			q.log.Debug("queue: can't look for new lanes", "error", err)
@@ -64,25 +71,32 @@ func (q *Queue) newLane(d durable, sink func([]*Message)) *puller {
 }
 
 func (l *puller) run(ctx context.Context) {
-	var cons jetstream.Consumer
 	for ctx.Err() == nil {
+		if err := l.read(ctx); err != nil {
+			l.outage.wait(ctx, err)
+		}
+	}
+}
+
+// read pulls until ctx ends or something is wrong.
+func (l *puller) read(ctx context.Context) error {
+	if err := l.q.ensure(ctx, l.durable); err != nil {
+		return err
+	}
+	in, err := l.q.openInlet(l.durable)
+	if err != nil {
+		return err
+	}
+	defer func() { l.handBack(in.close()) }()
+	for {
 		slots, err := l.q.budget.take(ctx, l.request())
 		if err != nil {
-			return
+			return nil // ctx has ended
 		}
-		if cons == nil {
-			cons, err = l.q.consumer(ctx, l.durable)
-		}
-		if err == nil {
-			var got int
-			got, slots, err = l.pull(ctx, cons, slots)
-			l.size = min(max(2*got, quietPull), burstPull)
-		}
+		err = l.pull(ctx, in, &slots)
 		l.q.budget.give(slots)
 		if err != nil {
-			cons = nil // it may have been made anew
-			l.outage.wait(ctx, err)
-			continue
+			return err
 		}
 		l.outage.over()
 	}
@@ -97,23 +111,19 @@ func (l *puller) request() request {
 	}
 }
 
-// pull makes one request and hands out what comes. It returns how many messages
-// came and the slots that were not used.
-func (l *puller) pull(ctx context.Context, cons jetstream.Consumer, slots grant) (int, grant, error) {
+// pull makes one request and hands out what comes; what is left of slots was not
+// used.
+func (l *puller) pull(ctx context.Context, in *inlet, slots *grant) error {
 	wait := quietWait
 	if l.size > quietPull {
 		wait = burstWait
 	}
 	got := 0
-	err := fetch(ctx, cons, slots, wait, func(batch []jetstream.Msg, ending bool) {
+	err := in.pull(ctx, *slots, wait, func(batch []*nats.Msg) {
 		got += len(batch)
-		if ending {
-			l.handBack(batch)
-			return
-		}
 		var msgs []*Message
 		for _, m := range batch {
-			if msg := l.q.receive(m, &slots); msg != nil {
+			if msg := l.q.receive(m, slots); msg != nil {
 				msgs = append(msgs, msg)
 			}
 		}
@@ -121,27 +131,37 @@ func (l *puller) pull(ctx context.Context, cons jetstream.Consumer, slots grant)
 			l.sink(msgs)
 		}
 	})
-	return got, slots, err
+	l.size = min(max(2*got, quietPull), burstPull)
+	return err
 }
 
-// handBack returns what came after the end of pulling.
-func (l *puller) handBack(batch []jetstream.Msg) {
+// handBack returns what came too late to be handed out.
+func (l *puller) handBack(batch []*nats.Msg) {
 	for _, m := range batch {
 		if meta, err := m.Metadata(); err == nil {
-			if h, ok := l.q.take(m, meta, grant{}); ok && l.q.claim(h) {
-				l.q.nak(h, 0)
-			}
+			l.q.refuse(m, meta)
 		}
+	}
+}
+
+// refuse hands a delivery back at once, unless the message is in hand.
+func (q *Queue) refuse(m *nats.Msg, meta *nats.MsgMetadata) {
+	if h, ok := q.take(m, meta, grant{}); ok && q.claim(h) {
+		q.nak(h, 0)
 	}
 }
 
 // receive makes a message of what JetStream delivered, and pays for it from
 // slots; nil when it is in hand already.
-func (q *Queue) receive(m jetstream.Msg, slots *grant) *Message {
+func (q *Queue) receive(m *nats.Msg, slots *grant) *Message {
 	meta, err := m.Metadata()
 	if err != nil {
 		// Only a delivery has an ack subject, so there is nothing to settle.
-		q.log.Error("queue: a delivery without metadata", "subject", m.Subject(), "error", err)
+		q.log.Error("queue: a delivery without metadata", "subject", m.Subject, "error", err)
+		return nil
+	}
+	if slots.msgs == 0 {
+		q.refuse(m, meta) // a request that was taken for lost was served after all
 		return nil
 	}
 	cost := grant{1, min(weight(m), slots.bytes)}
@@ -152,48 +172,40 @@ func (q *Queue) receive(m jetstream.Msg, slots *grant) *Message {
 	slots.msgs -= cost.msgs
 	slots.bytes -= cost.bytes
 	msg := &Message{
-		Data:       m.Data(),
+		Data:       m.Data,
 		Stream:     meta.Stream,
 		Seq:        meta.Sequence.Stream,
 		Deliveries: meta.NumDelivered,
 		Received:   q.now(),
 		hand:       h,
 	}
-	msg.Envelope, msg.Fault = openEnvelope(m, meta)
+	msg.Envelope, msg.Fault = openEnvelope(m.Subject, m.Header, h.place, meta.Timestamp)
 	return msg
 }
 
-// openEnvelope reads the envelope of a delivery. Where it is broken, enough is
-// made up to bury the message: the bytes are kept, and the letter gets an
-// acceptance id and a number of its own.
-func openEnvelope(m jetstream.Msg, meta *jetstream.MsgMetadata) (Envelope, error) {
-	e, fault := readEnvelope(m.Headers())
-	tenant, ok := tenantOf(m.Subject())
+// openEnvelope reads the envelope of a message that stands at a place since at.
+// Where it is broken, enough is made up to bury the message: the bytes are kept,
+// and the letter gets an acceptance id and a number of its own.
+func openEnvelope(subject string, h nats.Header, at place, since time.Time) (Envelope, error) {
+	e, fault := readEnvelope(h)
+	tenant, ok := tenantOf(subject)
 	if !ok && fault == nil {
-		fault = fmt.Errorf("the subject names no tenant")
+		fault = errors.New("the subject names no tenant")
 	}
 	e.Tenant = tenant
-	if meta.Stream == StreamEvents {
-		e.Origin = meta.Sequence.Stream
+	if at.stream == StreamEvents {
+		e.Origin = at.seq
 	} else if e.Origin == 0 && fault == nil {
 		fault = fmt.Errorf("header %s is missing", HeaderOrigin)
 	}
 	if e.Accept == "" {
-		e.Accept = fmt.Sprintf("%s:%d", meta.Stream, meta.Sequence.Stream)
+		e.Accept = fmt.Sprintf("%s:%d", at.stream, at.seq)
 	}
 	if e.AcceptedAt.IsZero() {
-		e.AcceptedAt = meta.Timestamp
+		e.AcceptedAt = since
 	}
 	return e, fault
 }
 
 // weight is about what a message takes in memory.
-func weight(m jetstream.Msg) int64 {
-	n := len(m.Data()) + len(m.Subject())
-	for k, vs := range m.Headers() {
-		for _, v := range vs {
-			n += len(k) + len(v)
-		}
-	}
-	return int64(n)
-}
+func weight(m *nats.Msg) int64 { return int64(m.Size()) }

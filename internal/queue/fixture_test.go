@@ -44,9 +44,15 @@ func server(t testing.TB) *fixture {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { srv.Close() })
+	return connectTo(t, srv)
+}
+
+func connectTo(t testing.TB, srv *embedded.Server) *fixture {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	t.Cleanup(cancel)
 	f := &fixture{srv: srv, ctx: ctx, log: &logBuffer{}}
+	var err error
 	f.nc, err = queue.Connect("", "", "", slog.New(slog.NewTextHandler(f.log, nil)), srv.ClientOption())
 	if err != nil {
 		t.Fatal(err)
@@ -131,7 +137,7 @@ func (f *fixture) next(t testing.TB, in <-chan *queue.Message) *queue.Message {
 	select {
 	case m := <-in:
 		return m
-	case <-time.After(20 * time.Second):
+	case <-time.After(8 * time.Second):
 		t.Fatal("no message came")
 		return nil
 	}
@@ -147,7 +153,7 @@ func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(8 * time.Second)
 	for !ok() {
 		select {
 		case <-tick.C:

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 )
 
 // place names a message for as long as it lives.
@@ -21,19 +20,19 @@ type hand struct {
 	place place
 	slot  grant
 	// Under Queue.mu.
-	raw      jetstream.Msg // the newest delivery: an older one can't always be acked
-	settling bool          // a verdict is being carried out
+	reply    string // of the newest delivery: an older one can't always be acked
+	settling bool   // a verdict is being carried out
 }
 
 // take makes m the process's, unless it is already in its hands: then the
 // redelivery is dropped, neither acked nor nakked, and only its way to be acked
 // is kept.
-func (q *Queue) take(m jetstream.Msg, meta *jetstream.MsgMetadata, slot grant) (*hand, bool) {
-	h := &hand{place: place{meta.Stream, meta.Sequence.Stream}, slot: slot, raw: m}
+func (q *Queue) take(m *nats.Msg, meta *nats.MsgMetadata, slot grant) (*hand, bool) {
+	h := &hand{place: place{meta.Stream, meta.Sequence.Stream}, slot: slot, reply: m.Reply}
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if held := q.hands[h.place]; held != nil {
-		held.raw = m
+		held.reply = m.Reply
 		return nil, false
 	}
 	q.hands[h.place] = h
@@ -63,18 +62,24 @@ func (q *Queue) drop(h *hand) {
 	q.budget.give(h.slot)
 }
 
-// ackDelivery and nakDelivery are the only places that answer JetStream.
-func ackDelivery(m jetstream.Msg) error { return m.Ack() }
+// sendAck and sendNak are the only places that answer a delivery. What they send
+// is not confirmed.
+func (q *Queue) sendAck(reply string) error {
+	return q.nc.Publish(reply, []byte("+ACK"))
+}
 
-func nakDelivery(m jetstream.Msg, delay time.Duration) error {
-	return m.NakWithDelay(max(delay, 0))
+func (q *Queue) sendNak(reply string, delay time.Duration) error {
+	if delay <= 0 {
+		return q.nc.Publish(reply, []byte("-NAK"))
+	}
+	return q.nc.Publish(reply, fmt.Appendf(nil, `-NAK {"delay":%d}`, delay.Nanoseconds()))
 }
 
 // ack tells JetStream that the message is done with. An ack that gets lost is no harm: the message comes again, and its record
 // says that it is settled.
 func (q *Queue) ack(h *hand) {
 	defer q.drop(h)
-	if err := ackDelivery(q.newest(h)); err != nil {
+	if err := q.sendAck(q.newest(h)); err != nil {
 		q.logLost("ack", h, err)
 	}
 }
@@ -83,15 +88,15 @@ func (q *Queue) ack(h *hand) {
 // redelivery after AckWait.
 func (q *Queue) nak(h *hand, delay time.Duration) {
 	defer q.drop(h)
-	if err := nakDelivery(q.newest(h), delay); err != nil {
+	if err := q.sendNak(q.newest(h), delay); err != nil {
 		q.logLost("nak", h, err)
 	}
 }
 
-func (q *Queue) newest(h *hand) jetstream.Msg {
+func (q *Queue) newest(h *hand) string {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return h.raw
+	return h.reply
 }
 
 func (q *Queue) logLost(what string, h *hand, err error) {

@@ -127,7 +127,7 @@ func (q *Queue) unpark(tenant string, m jetstream.Msg) (uint64, *publication, er
 	if err != nil {
 		return 0, nil, fmt.Errorf("queue: read %s: %w", StreamParked, err)
 	}
-	env, err := openEnvelope(m, meta)
+	env, err := openEnvelope(m.Subject(), m.Headers(), place{meta.Stream, meta.Sequence.Stream}, meta.Timestamp)
 	if err != nil {
 		// Its worker buries it; it must not stop the lane.
 		q.log.Warn("queue: a parked event has broken headers", "seq", meta.Sequence.Stream, "error", err)

@@ -31,6 +31,7 @@ type Queue struct {
 	now func() time.Time
 
 	shards atomic.Int32
+	added  chan struct{} // signalled when there are more lanes
 	budget *budget
 
 	mu    sync.Mutex
@@ -65,6 +66,7 @@ func Open(nc *nats.Conn, cfg Config, opts ...Option) (*Queue, error) {
 		cfg:    cfg,
 		log:    slog.New(slog.DiscardHandler),
 		now:    time.Now,
+		added:  make(chan struct{}, 1),
 		budget: newBudget(cfg.MaxInFlight, cfg.MaxInFlightBytes),
 		hands:  make(map[place]*hand),
 	}
@@ -113,7 +115,11 @@ func (q *Queue) learnShards(info *jetstream.StreamInfo) error {
 		return fmt.Errorf("queue: stream %s: its metadata has no %s; run: homing streams apply", StreamEvents, metaShards)
 	}
 	if old := q.shards.Swap(int32(n)); old != 0 && old != int32(n) {
-		q.log.Info("the backlog has another number of lanes", "before", old, "now", n)
+		q.log.Info("queue: the backlog has more lanes", "before", old, "now", n)
+		select {
+		case q.added <- struct{}{}:
+		default:
+		}
 	}
 	return nil
 }

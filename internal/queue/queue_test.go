@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/nats-io/nats.go"
 
 	"github.com/homing-dev/homing/internal/queue"
@@ -362,5 +361,3 @@ func TestALetterIsBuriedOnce(t *testing.T) {
 		t.Errorf("%d letters, want one a round", n)
 	}
 }
-
-var _ = cmpopts.EquateEmpty
