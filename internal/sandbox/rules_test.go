@@ -304,3 +304,15 @@ func TestUserTextIsLocalised(t *testing.T) {
 		}
 	}
 }
+
+// TestImplausibleClick: what was tampered with is refused though no click is known.
+func TestImplausibleClick(t *testing.T) {
+	s := newSandbox(sandbox.Options{})
+	for clid, want := range map[string]int{testClid: 0, testClid + " ": 2804087, hashOf(testClid): 2804087, strings.Repeat("A", 1025): 2804087} {
+		e := purchase("e1")
+		user(e)["ctwa_clid"] = clid
+		if got := send(t, s, batchOf(e)); got.verdict()[1] != want {
+			t.Errorf("%.20q: %v, want subcode %d", clid, got.verdict(), want)
+		}
+	}
+}

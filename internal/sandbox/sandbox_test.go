@@ -230,6 +230,11 @@ func TestTokenOutsideTheHeader(t *testing.T) {
 			}
 		})
 	}
+	r := request("POST", path, form(purchase("typo"))+"&partner_agnet=x")
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	if got := serve(t, s, r); got.verdict() != [2]int{100, 0} {
+		t.Errorf("an unknown parameter of a form: %+v", got.Error)
+	}
 	if got := s.Stats().TokensInURL; got != 1 {
 		t.Errorf("tokens_in_url %d, want 1", got)
 	}
