@@ -40,6 +40,11 @@ func redisOptions(rawURL, caFile string) (*redis.UniversalOptions, error) {
 	o.ReadTimeout = time.Second
 	o.WriteTimeout = time.Second
 	o.MaxRetries = 1
+	// Everything is pipelined; a burst of requests must neither wait for a
+	// connection nor for one to be made, since a look may take 50 ms in all.
+	o.PipelinePoolSize = 64
+	o.PoolSize = 64
+	o.MinIdleConns = 8
 	// It would stretch the time-outs above while a managed Redis moves.
 	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	return o, nil
