@@ -61,6 +61,8 @@ func (b *batch) claimed(it *item) {
 	rec := it.claim.Record
 	b.Metrics.Claim(it.claim.Result)
 	switch it.claim.Result {
+	case dedup.Unanswered: // only with an error, which claim has seen to
+		it.fate = fate{step: forget}
 	case dedup.Leftover:
 		it.fate = fate{step: ack}
 	case dedup.Taken:

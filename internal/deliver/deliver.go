@@ -80,7 +80,7 @@ type Options struct {
 
 	Metrics Metrics          // nil: none
 	Tracer  trace.Tracer     // nil: none
-	Logger  *slog.Logger     // nil: slog.Default
+	Logger  *slog.Logger     // nil: nowhere
 	Now     func() time.Time // nil: time.Now
 	// Backoff returns the wait before try n, from 0; nil: exponential with full jitter.
 	Backoff func(n int) time.Duration
@@ -101,7 +101,7 @@ func New(opt Options) *Deliverer {
 		opt.Tracer = noop.NewTracerProvider().Tracer("")
 	}
 	if opt.Logger == nil {
-		opt.Logger = slog.Default()
+		opt.Logger = slog.New(slog.DiscardHandler)
 	}
 	if opt.Now == nil {
 		opt.Now = time.Now

@@ -149,10 +149,10 @@ func (g *Gates) Each(f func(tenant string, state GateState, reason events.Reason
 // Pass returns how many of n events may be sent now, and why not all.
 func (g *Gates) Pass(ctx context.Context, tenant string, n int) (int, events.Reason) {
 	state, reason := g.State(tenant)
-	switch state {
-	case GateOpen:
+	if state == GateOpen {
 		return n, events.ReasonNone
-	case GateClosed:
+	}
+	if state == GateClosed {
 		return 0, reason
 	}
 	// Of all workers one tries.

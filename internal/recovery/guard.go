@@ -82,7 +82,7 @@ func New(opt Options) *Guard {
 		opt.Incident = func() {}
 	}
 	if opt.Logger == nil {
-		opt.Logger = slog.Default()
+		opt.Logger = slog.New(slog.DiscardHandler)
 	}
 	return &Guard{opt: opt, alarm: make(chan struct{}, 1), changed: make(chan struct{}), err: errors.New("redis was not asked yet")}
 }
