@@ -93,7 +93,7 @@ func (o Options) queueConfig() queue.Config {
 	return queue.Config{
 		Shards: o.Shards, Replicas: o.Replicas, MaxBytes: int64(o.QueueMaxBytes),
 		ClickTTL: o.ClickTTL, DedupTTL: o.DedupTTL, AckWait: o.AckWait,
-		External: o.Streams == StreamsExternal,
+		External: o.Streams == StreamsExternal, MaxInFlight: maxHeld,
 	}
 }
 

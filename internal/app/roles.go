@@ -25,6 +25,8 @@ const (
 	// maxCalls bounds the calls to Meta of one worker; the messages it holds are
 	// bounded by the queue.
 	maxCalls = 512
+	// maxHeld bounds the messages of one worker.
+	maxHeld = 20_000
 	// inFlight is how long Stop waits for calls and requests under way.
 	inFlight = 30 * time.Second
 )
@@ -89,6 +91,7 @@ func (a *App) startWorker(background context.Context) error {
 	})
 	lanes := deliver.NewLanes(deliver.LanesOptions{
 		BatchSize: a.opt.BatchSize, Linger: a.opt.BatchLinger, Concurrency: a.opt.TenantConcurrency, Calls: maxCalls,
+		Budget: maxHeld, Behind: a.queue.OthersWaiting,
 		Deliver: deliverer.Deliver, Settle: a.queue.Settle,
 	})
 	a.goUntilStop(background, a.guard.Run)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/homing-dev/homing/internal/crash"
 	"github.com/homing-dev/homing/internal/queue"
 	"github.com/homing-dev/homing/internal/tenants"
 	"github.com/homing-dev/homing/pkg/dedup"
@@ -44,7 +45,9 @@ func (b *batch) claim() {
 	if len(items) == 0 {
 		return
 	}
+	crash.At(crash.BeforeClaim)
 	claims, err := b.Claims.Claim(b.ctx, msgs)
+	crash.At(crash.AfterClaim)
 	if err != nil {
 		b.Alarm(err)
 		b.unclaim(items, msgs, claims)
@@ -109,7 +112,7 @@ func policy(t *tenants.Tenant, name events.Name) tenants.Policy {
 // first, however long Redis takes to answer.
 func (b *batch) unclaim(items []*item, msgs []dedup.Message, claims []dedup.Claim) {
 	released := len(claims) == 0 || b.persist(items, func(ctx context.Context) error {
-		return b.Claims.Release(ctx, msgs, claims)
+		return b.giveUp(ctx, msgs, claims)
 	})
 	for _, it := range items {
 		it.fate = fate{step: forget}

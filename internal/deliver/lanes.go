@@ -23,6 +23,11 @@ type LanesOptions struct {
 	Concurrency int
 	// Calls is how many batches are under way in all.
 	Calls int
+	// Budget is how many messages the process holds at most; 0: nobody is ever busy.
+	Budget int
+	// Behind tells whether events of others wait behind a tenant's, given how many
+	// of each tenant are held here. Required with a Budget.
+	Behind func(ctx context.Context, tenant string, held map[string]int) (bool, error)
 	// Deliver takes a batch of one tenant all the way.
 	Deliver func(ctx context.Context, tenant string, msgs []*queue.Message) []Decision
 	// Settle carries verdicts out.
@@ -41,6 +46,8 @@ type Lanes struct {
 	ready   []*lane // waiting for their turn, each once
 	running int
 	later   map[*time.Timer][]*queue.Message
+	held    int // messages waiting or under way
+	relief  bool
 	stopped bool
 	idle    sync.WaitGroup
 }
@@ -49,7 +56,8 @@ type Lanes struct {
 type lane struct {
 	tenant  string
 	waiting []*queue.Message
-	running int
+	running int  // batches
+	held    int  // messages waiting or under way
 	queued  bool // is in ready
 	due     bool // its oldest message has lingered long enough
 	timer   *time.Timer
@@ -80,9 +88,12 @@ func (l *Lanes) Take(msgs []*queue.Message) {
 			l.lanes[m.Tenant] = ln
 		}
 		ln.waiting = append(ln.waiting, m)
+		ln.held++
+		l.held++
 		l.enqueue(ln)
 	}
 	l.dispatch()
+	l.relieve()
 }
 
 // enqueue gives a lane its turn if it has a batch to send, or time to wait for
@@ -167,6 +178,8 @@ func (l *Lanes) run(ln *lane, msgs []*queue.Message) {
 	defer l.mu.Unlock()
 	ln.running--
 	l.running--
+	ln.held -= len(msgs)
+	l.held -= len(msgs)
 	l.enqueue(ln)
 	l.prune(ln)
 	l.dispatch()

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/homing-dev/homing/internal/crash"
 	"github.com/homing-dev/homing/internal/tenants"
 	"github.com/homing-dev/homing/pkg/events"
 	"github.com/homing-dev/homing/pkg/graphapi"
@@ -142,7 +143,9 @@ func (b *batch) call(items []*item) *graphapi.Error {
 	b.called = true
 	ctx, span := b.startCall(items)
 	start := b.Now()
+	crash.At(crash.BeforePost)
 	result, err := b.Graph.Send(ctx, call)
+	crash.At(crash.AfterPost)
 	took := b.Now().Sub(start)
 
 	var failure *graphapi.Error

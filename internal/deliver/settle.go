@@ -7,6 +7,7 @@ import (
 
 	"github.com/cenkalti/backoff/v4"
 
+	"github.com/homing-dev/homing/internal/crash"
 	"github.com/homing-dev/homing/internal/queue"
 	"github.com/homing-dev/homing/pkg/dedup"
 	"github.com/homing-dev/homing/pkg/events"
@@ -29,7 +30,9 @@ func (b *batch) decide() {
 	}
 	var settled []dedup.Settlement
 	ok := b.persist(items, func(ctx context.Context) (err error) {
+		crash.At(crash.BeforeSettle)
 		settled, err = b.Claims.Settle(ctx, verdicts)
+		crash.At(crash.AfterSettle)
 		return err
 	})
 	for i, it := range items {
@@ -75,12 +78,19 @@ func (b *batch) release() {
 		}
 	}
 	if len(items) > 0 && !b.persist(items, func(ctx context.Context) error {
-		return b.Claims.Release(ctx, msgs, claims)
+		return b.giveUp(ctx, msgs, claims)
 	}) {
 		for _, it := range items {
 			it.fate = fate{step: forget}
 		}
 	}
+}
+
+// giveUp releases claims, so that their events look untouched.
+func (b *batch) giveUp(ctx context.Context, msgs []dedup.Message, claims []dedup.Claim) error {
+	crash.At(crash.BeforeRelease)
+	defer crash.At(crash.AfterRelease)
+	return b.Claims.Release(ctx, msgs, claims)
 }
 
 // persist tries f until it succeeds or the messages are about to be handed to

@@ -7,6 +7,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/homing-dev/homing/internal/crash"
 )
 
 // Parked counts each tenant's parked events.
@@ -56,6 +58,25 @@ func (q *Queue) Returned(ctx context.Context, tenant string) (uint64, error) {
 	return info.State.Subjects[subject], nil
 }
 
+// OthersWaiting reports whether events of other tenants wait in a tenant's lane of
+// the backlog, given how many of each tenant this process holds.
+func (q *Queue) OthersWaiting(ctx context.Context, tenant string, held map[string]int) (bool, error) {
+	s, err := q.js.Stream(ctx, StreamEvents)
+	if err != nil {
+		return false, adminError("stream "+StreamEvents, err)
+	}
+	info, err := s.Info(ctx, jetstream.WithSubjectFilter(subjectEvent(shardOf(tenant, q.Shards()), "*")))
+	if err != nil {
+		return false, adminError("stream "+StreamEvents, err)
+	}
+	for subject, n := range info.State.Subjects {
+		if other, ok := tenantOf(subject); ok && other != tenant && n > uint64(held[other]) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
 // Unpark moves a tenant's oldest parked events, at most n, to where workers find
 // them, and returns how many. An event leaves the lane only when its copy is
 // durable; two that drain one lane at once do no harm, since a copy has the same
@@ -72,7 +93,9 @@ func (q *Queue) Unpark(ctx context.Context, tenant string, n int) (int, error) {
 	}
 	last, moved, err := q.unparkAll(ctx, tenant, batch)
 	if moved > 0 {
+		crash.At(crash.BeforePurge)
 		purged := s.Purge(ctx, jetstream.WithPurgeSubject(subjectParked(tenant)), jetstream.WithPurgeSequence(last+1))
+		crash.At(crash.AfterPurge)
 		err = errors.Join(err, purged)
 	}
 	return moved, err
@@ -116,6 +139,7 @@ func (q *Queue) unparkAll(ctx context.Context, tenant string, batch jetstream.Me
 		if _, e := q.await(ctx, c.pub); e != nil {
 			return last, moved, e // what is behind it stays, too: oldest first
 		}
+		crash.At(crash.AfterUnpark)
 		last, moved = c.seq, moved+1
 	}
 	return last, moved, err
@@ -132,6 +156,7 @@ func (q *Queue) unpark(tenant string, m jetstream.Msg) (uint64, *publication, er
 		// Its worker buries it; it must not stop the lane.
 		q.log.Warn("queue: a parked event has broken headers", "seq", meta.Sequence.Stream, "error", err)
 	}
+	crash.At(crash.BeforeUnpark)
 	pub, err := q.publish(&nats.Msg{
 		Subject: subjectRetry(shardOf(tenant, q.Shards()), tenant),
 		Header:  env.header(),
@@ -167,6 +192,7 @@ func (q *Queue) Sweep(ctx context.Context, tenant string, pick func(data []byte)
 			if _, err := q.await(ctx, pub); err != nil {
 				return moved, err
 			}
+			crash.At(crash.AfterUnpark)
 			if err := s.DeleteMsg(ctx, seq); err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
 				return moved, adminError("parked event", err)
 			}
