@@ -20,3 +20,7 @@ func DecideRestore(found, ledger Record) (Record, bool) { return decideRestore(f
 
 // SwapSource is the script.
 const SwapSource = swapSource
+
+// DecodeMarker and EncodeMarker are the marker's codec.
+func DecodeMarker(text string) (Marker, bool) { return decodeMarker(text) }
+func EncodeMarker(m Marker) string            { return encodeMarker(m) }

@@ -92,17 +92,9 @@ func (w *world) sentBy(accept string) bool {
 // alone, since under hold whoever takes over does not send. docs/delivery.md says
 // so to users.
 func (w *world) excused() bool {
-	for i, first := range w.sends {
-		if !w.hold && first.takeover && first.memory < w.memory {
-			return true
-		}
-		for _, second := range w.sends[i+1:] {
-			if first.memory < second.memory && (second.deliveries == 1 || second.late) {
-				return true
-			}
-		}
-	}
-	return false
+	return w.unclosable || !w.hold && slices.ContainsFunc(w.sends, func(s sent) bool {
+		return s.takeover && s.memory < w.memory
+	})
 }
 
 // rank orders the outcomes of one round in the ledger.

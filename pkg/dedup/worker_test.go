@@ -70,6 +70,9 @@ func (w *world) claim(ctx context.Context, j *job) {
 		j.stage = toAck
 	case dedup.Fresh:
 		j.stage = toSend
+		late := w.clock.now.Sub(w.recoveredAt) >= 2*ackWait
+		forgotten := slices.ContainsFunc(w.sends, func(s sent) bool { return s.memory < w.memory })
+		w.unclosable = w.unclosable || forgotten && (late || j.m.Deliveries == 1)
 	case dedup.Interrupted:
 		j.stage = toSend
 		if w.hold {
@@ -119,8 +122,7 @@ func (w *world) send(j *job) {
 		answer = w.choose(8)
 	}
 	post := sent{
-		accept: j.m.Accept, at: now, deliveries: j.m.Deliveries, memory: j.memory,
-		late:     w.memory > 0 && now.Sub(w.recoveredAt) >= 2*ackWait,
+		accept: j.m.Accept, memory: j.memory,
 		operator: w.letGo, takeover: j.claim.Result == dedup.Interrupted,
 	}
 	switch answer {

@@ -63,13 +63,10 @@ type job struct {
 
 // sent is one POST that Meta may have counted.
 type sent struct {
-	accept     string
-	at         time.Time
-	deliveries uint64
-	operator   bool // after an operator's word that Meta has not what was held
-	memory     int  // how many times Redis had forgotten when it was claimed
-	takeover   bool // of another's claim
-	late       bool // longer than 2 x AckWait after the recovery
+	accept   string
+	operator bool // after an operator's word that Meta has not what was held
+	memory   int  // how many times Redis had forgotten when it was claimed
+	takeover bool // of another's claim
 }
 
 // line is one line of the ledger.
@@ -108,6 +105,7 @@ type world struct {
 	seq                               uint64
 	calm                              bool // nothing goes wrong any more
 	troubled                          bool // something did
+	unclosable                        bool // see excused
 	letGo                             bool // an operator replayed what was held
 	nested                            bool
 	bug                               string
