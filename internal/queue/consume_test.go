@@ -102,9 +102,10 @@ func TestAStopHandsBackWhatIsLeft(t *testing.T) {
 
 	ended, cancel := context.WithCancel(f.ctx)
 	cancel()
+	held := f.q.InFlight()
 	back, err := f.q.Drain(ended)
-	if err != nil || back == 0 || f.q.InFlight() != 0 {
-		t.Fatalf("Drain = %d, %v; in flight %d", back, err, f.q.InFlight())
+	if err != nil || back != held || f.q.InFlight() != 0 {
+		t.Fatalf("Drain = %d, %v; in flight %d, before it %d", back, err, f.q.InFlight(), held)
 	}
 
 	from := time.Now()

@@ -117,10 +117,12 @@ func (in *inlet) gather(m *nats.Msg, reply string) (batch []*nats.Msg, status *n
 	}
 }
 
-// statusError is nil for the statuses that only say that a request is over.
+// statusError is nil for the statuses that only say that a request is over. Their
+// texts are nats-server's (server/consumer.go).
 func statusError(m *nats.Msg) error {
 	switch status, text := m.Header.Get("Status"), m.Header.Get("Description"); {
-	case status == "404", status == "408", status == "409" && strings.HasPrefix(text, "Message Size Exceeds"):
+	case status == "404", status == "408",
+		status == "409" && (text == "Batch Completed" || text == "Message Size Exceeds MaxBytes"):
 		return nil
 	case status == "503":
 		return fmt.Errorf("%w: pull: %w", ErrUnavailable, nats.ErrNoResponders)
