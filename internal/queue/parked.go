@@ -87,6 +87,11 @@ func (q *Queue) Unpark(ctx context.Context, tenant string, n int) (int, error) {
 		return 0, err
 	}
 	defer q.forgetReader(StreamParked, lane)
+	// No more than there is now: what fails again is parked again, behind it.
+	n = int(min(uint64(n), lane.CachedInfo().NumPending))
+	if n == 0 {
+		return 0, nil
+	}
 	batch, err := lane.Fetch(n, jetstream.FetchMaxWait(readPatience/2))
 	if err != nil {
 		return 0, fmt.Errorf("%w: read %s: %w", ErrUnavailable, StreamParked, err)
