@@ -16,6 +16,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/homing-dev/homing/internal/crash"
 	"github.com/homing-dev/homing/pkg/events"
 )
 
@@ -101,15 +102,22 @@ func (s *Store) Put(ctx context.Context, clicks []events.Click) error {
 			pipe.Expire(ctx, key, s.ttl)
 		}
 		if pipe.Len() >= maxPipeline {
-			if _, err := pipe.Exec(ctx); err != nil {
-				return fmt.Errorf("clicks: put: %w", err)
+			if err := flush(ctx, pipe); err != nil {
+				return err
 			}
 		}
 	}
+	return flush(ctx, pipe)
+}
+
+func flush(ctx context.Context, pipe redis.Pipeliner) error {
 	if pipe.Len() == 0 {
 		return nil
 	}
-	if _, err := pipe.Exec(ctx); err != nil {
+	crash.At(crash.BeforePutClick)
+	_, err := pipe.Exec(ctx)
+	crash.At(crash.AfterPutClick)
+	if err != nil {
 		return fmt.Errorf("clicks: put: %w", err)
 	}
 	return nil

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/homing-dev/homing/internal/clicks"
+	"github.com/homing-dev/homing/internal/crash"
 	"github.com/homing-dev/homing/pkg/dedup"
 )
 
@@ -91,6 +92,8 @@ func (s *Server) lookForKeys(ctx context.Context, items []*item, limit time.Dura
 		// The answer may not wait, but a connection cut off is a connection lost.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), longest)
 		defer cancel()
+		crash.At(crash.BeforeLook)
+		defer crash.At(crash.AfterLook)
 		return s.memory.Look(ctx, looks)
 	})
 	return func() {
@@ -244,6 +247,8 @@ func (s *Server) forget(ctx context.Context, refused []*item) {
 	ctx, cancel := context.WithTimeout(ctx, s.patience.event)
 	defer cancel()
 	_, err := ask(ctx, func(ctx context.Context) (struct{}, error) {
+		crash.At(crash.BeforeForget)
+		defer crash.At(crash.AfterForget)
 		return struct{}{}, s.memory.Forget(ctx, looks)
 	})()
 	if err != nil {

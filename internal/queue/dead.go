@@ -6,6 +6,8 @@ import (
 	"fmt"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/homing-dev/homing/internal/crash"
 )
 
 // Bury publishes dead letters, each with its event's bytes unchanged, and waits
@@ -21,6 +23,7 @@ func (q *Queue) Bury(ctx context.Context, letters []Letter) []error {
 	for i, p := range waiting {
 		if p != nil {
 			_, errs[i] = q.await(ctx, p)
+			crash.At(crash.AfterBury)
 		}
 	}
 	return errs
@@ -37,6 +40,7 @@ func (q *Queue) publishLetter(l Letter) (*publication, error) {
 	if !isToken(tenant) {
 		tenant = strayTenant
 	}
+	crash.At(crash.BeforeBury)
 	return q.publish(&nats.Msg{
 		Subject: subjectDead(tenant),
 		Header:  l.header(),

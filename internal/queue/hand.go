@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/homing-dev/homing/internal/crash"
 )
 
 // place names a message for as long as it lives.
@@ -65,14 +67,21 @@ func (q *Queue) drop(h *hand) {
 // sendAck and sendNak are the only places that answer a delivery. What they send
 // is not confirmed.
 func (q *Queue) sendAck(reply string) error {
-	return q.nc.Publish(reply, []byte("+ACK"))
+	crash.At(crash.BeforeAck)
+	err := q.nc.Publish(reply, []byte("+ACK"))
+	crash.At(crash.AfterAck)
+	return err
 }
 
 func (q *Queue) sendNak(reply string, delay time.Duration) error {
-	if delay <= 0 {
-		return q.nc.Publish(reply, []byte("-NAK"))
+	nak := []byte("-NAK")
+	if delay > 0 {
+		nak = fmt.Appendf(nil, `-NAK {"delay":%d}`, delay.Nanoseconds())
 	}
-	return q.nc.Publish(reply, fmt.Appendf(nil, `-NAK {"delay":%d}`, delay.Nanoseconds()))
+	crash.At(crash.BeforeNak)
+	err := q.nc.Publish(reply, nak)
+	crash.At(crash.AfterNak)
+	return err
 }
 
 // ack tells JetStream that the message is done with. An ack that gets lost is no harm: the message comes again, and its record

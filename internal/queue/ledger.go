@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/homing-dev/homing/internal/crash"
 	"github.com/homing-dev/homing/pkg/events"
 )
 
@@ -26,6 +27,7 @@ func (q *Queue) Record(ctx context.Context, tenant string, lines []events.Settle
 	var waiting []*publication
 	var errs []error
 	for _, data := range encodeLines(lines) {
+		crash.At(crash.BeforeRecord)
 		p, err := q.publish(&nats.Msg{
 			Subject: subjectOutcome(tenant),
 			Header:  make(nats.Header, 1),
@@ -41,6 +43,7 @@ func (q *Queue) Record(ctx context.Context, tenant string, lines []events.Settle
 		if _, err := q.await(ctx, p); err != nil {
 			errs = append(errs, err)
 		}
+		crash.At(crash.AfterRecord)
 	}
 	return errors.Join(errs...)
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/homing-dev/homing/internal/crash"
 	"github.com/homing-dev/homing/pkg/events"
 )
 
@@ -24,7 +25,9 @@ func (q *Queue) Publish(ctx context.Context, a Acceptance) (Accepted, error) {
 	if err != nil {
 		return Accepted{}, err
 	}
-	return accepted(q.await(ctx, p))
+	ack, err := q.await(ctx, p)
+	crash.At(crash.AfterPublishEvent)
+	return accepted(ack, err)
 }
 
 // PublishMany is Publish for many: all are on their way before the first is
@@ -38,6 +41,7 @@ func (q *Queue) PublishMany(ctx context.Context, as []Acceptance) []Result {
 	for i, p := range waiting {
 		if p != nil {
 			results[i].Accepted, results[i].Err = accepted(q.await(ctx, p))
+			crash.At(crash.AfterPublishEvent)
 		}
 	}
 	return results
@@ -62,6 +66,7 @@ func (q *Queue) publishAcceptance(a *Acceptance) (*publication, error) {
 	}
 	env := a.Envelope
 	env.Origin = 0 // it is the sequence that this message is about to get
+	crash.At(crash.BeforePublishEvent)
 	return q.publish(&nats.Msg{
 		Subject: subjectEvent(shardOf(a.Tenant, q.Shards()), a.Tenant),
 		Header:  env.header(),
@@ -80,6 +85,7 @@ func (q *Queue) PublishClicks(ctx context.Context, clicks []events.Click) error 
 			errs = append(errs, errors.New("queue: the tenant of a click can't stand in a subject"))
 			continue
 		}
+		crash.At(crash.BeforePublishClick)
 		p, err := q.publish(&nats.Msg{
 			Subject: subjectClick(c.Tenant),
 			Header:  make(nats.Header, 2),
@@ -95,6 +101,7 @@ func (q *Queue) PublishClicks(ctx context.Context, clicks []events.Click) error 
 		if _, err := q.await(ctx, p); err != nil {
 			errs = append(errs, err)
 		}
+		crash.At(crash.AfterPublishClick)
 	}
 	return errors.Join(errs...)
 }

@@ -7,6 +7,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/homing-dev/homing/internal/crash"
 )
 
 // failedMove is how long a message is held back whose copy could not be
@@ -50,7 +52,13 @@ func (q *Queue) Settle(ctx context.Context, msgs []*Message, verdicts []Verdict)
 		}
 	}
 	for _, mv := range moves {
-		if _, err := q.await(ctx, mv.pub); err != nil {
+		_, err := q.await(ctx, mv.pub)
+		if mv.action == Park {
+			crash.At(crash.AfterPark)
+		} else {
+			crash.At(crash.AfterRetry)
+		}
+		if err != nil {
 			q.failMove(mv.hand, mv.action, err)
 			continue
 		}
@@ -80,10 +88,12 @@ func (q *Queue) publishCopy(m *Message, v Verdict) (*publication, error) {
 	id := fmt.Sprintf("%s:%d", m.Stream, m.Seq)
 	if v.Action == Park {
 		msg.Subject = subjectParked(env.Tenant)
+		crash.At(crash.BeforePark)
 		return q.publish(msg, StreamParked, id)
 	}
 	shard := shardOf(env.Tenant, q.Shards())
 	msg.Subject = subjectSchedule(shard, env.Accept)
+	crash.At(crash.BeforeRetry)
 	return q.publish(msg, StreamRetry, id,
 		jetstream.WithScheduleAt(ceilSecond(v.At)),
 		jetstream.WithScheduleTarget(subjectRetry(shard, env.Tenant)))

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/homing-dev/homing/internal/crash"
 	"github.com/homing-dev/homing/pkg/dedup"
 	"github.com/homing-dev/homing/pkg/events"
 )
@@ -194,7 +195,7 @@ func (g *Guard) recover(ctx context.Context, since time.Time, wait time.Duration
 	if err := g.rebuild(ctx, since); err != nil {
 		return err
 	}
-	return g.opt.Claims.Mark(ctx, marker)
+	return g.mark(ctx, marker)
 }
 
 // quiet waits until no event is in any worker's hands, at most for wait: by then
@@ -289,5 +290,12 @@ func (g *Guard) blessFresh(ctx context.Context) error {
 	}
 	marker := dedup.Marker{}
 	marker.RunID, _ = g.opt.RunID(ctx) // hidden: empty
-	return g.opt.Claims.Mark(ctx, marker)
+	return g.mark(ctx, marker)
+}
+
+// mark declares the memory whole.
+func (g *Guard) mark(ctx context.Context, m dedup.Marker) error {
+	crash.At(crash.BeforeMark)
+	defer crash.At(crash.AfterMark)
+	return g.opt.Claims.Mark(ctx, m)
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/homing-dev/homing/internal/crash"
 	"github.com/homing-dev/homing/pkg/dedup"
 	"github.com/homing-dev/homing/pkg/events"
 )
@@ -35,6 +36,8 @@ func RebuildSettled(ctx context.Context, from Streams, to Claims, since time.Tim
 			}
 		}
 		n += len(decided)
+		crash.At(crash.BeforeRestore)
+		defer crash.At(crash.AfterRestore)
 		return to.Restore(ctx, decided)
 	})
 	if err != nil {
