@@ -200,6 +200,7 @@ func TestADeletedConsumerIsMadeAgain(t *testing.T) {
 	for range 64 {
 		f.settle(f.q, f.next(t, in), queue.Verdict{Action: queue.Ack})
 	}
+	f.emptied(t, queue.StreamEvents) // an ack that comes after its consumer has gone is lost
 	for _, name := range []string{"ev-0", "ev-1"} {
 		if err := f.js.DeleteConsumer(f.ctx, queue.StreamEvents, name); err != nil {
 			t.Fatal(err)
