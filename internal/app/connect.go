@@ -90,8 +90,12 @@ func transient(err error) bool {
 }
 
 func (o Options) queueConfig() queue.Config {
+	shards := 0 // what is there, and the default where nothing is
+	if o.shardsGiven {
+		shards = o.Shards
+	}
 	return queue.Config{
-		Shards: o.Shards, Replicas: o.Replicas, MaxBytes: int64(o.QueueMaxBytes),
+		Shards: shards, Replicas: o.Replicas, MaxBytes: int64(o.QueueMaxBytes),
 		ClickTTL: o.ClickTTL, DedupTTL: o.DedupTTL, AckWait: o.AckWait,
 		External: o.Streams == StreamsExternal, MaxInFlight: maxHeld,
 	}

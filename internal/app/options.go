@@ -54,6 +54,10 @@ type Options struct {
 
 	LogLevel  LogLevel  `env:"HOMING_LOG_LEVEL" envDefault:"info" doc:"debug, info, warn or error"`
 	LogFormat LogFormat `env:"HOMING_LOG_FORMAT" envDefault:"json" doc:"json, or text for a person"`
+
+	// shardsGiven tells a wish from a default: only a wish can contradict what
+	// the streams were made with.
+	shardsGiven bool
 }
 
 // DefaultOptions returns what an empty environment gives.
@@ -71,6 +75,7 @@ func FromEnviron(environ []string) (Options, error) {
 	if len(errs) > 0 {
 		return Options{}, errors.Join(errs...)
 	}
+	o.shardsGiven = given["HOMING_SHARDS"] != ""
 	return o, nil
 }
 
@@ -115,6 +120,9 @@ func Variables() []Variable {
 	var vars []Variable
 	for i := range t.NumField() {
 		tag := t.Field(i).Tag
+		if tag.Get("env") == "" {
+			continue
+		}
 		vars = append(vars, Variable{Name: tag.Get("env"), Default: tag.Get("envDefault"), Meaning: tag.Get("doc")})
 	}
 	return vars
