@@ -6,17 +6,18 @@
 // A worker claims the key as the last step before it sends, and settles it as
 // the first step after it knows what became of the call.
 //
-//	          claim                     not taken
-//	none ─────────────▶ L claimed ─────────────────▶ W waiting
-//	 ▲                  │ ▲  ▲ │  ▲                     │
-//	 └──── release ─────┘ │  │ │  └────── claim ────────┘
-//	    (or back to       │  │ │
-//	     what it was)     │  │ │ delivered, dead, no_click, held
-//	                      │  │ ▼
-//	        takeover ─────┘  │ D decided
-//	  (a worker died with it)│ │
-//	                         └─┘ claim: a replay, or another acceptance
-//	                             after dead or no_click
+//	            claim                not taken
+//	 none ───────────────▶ L ───────────────────▶ W
+//	                   claimed ◀─────────────── waiting
+//	                       │         claim
+//	                       │
+//	delivered, dead,       │ ▲  claim: a replay, or another acceptance
+//	  no_click, held       ▼ │  after dead or no_click
+//	                       D
+//	                    decided
+//
+// L is taken over by the next delivery of its message, or by any message once it
+// is older than 2 x AckWait; a released L becomes again what it was before.
 //
 // Beside the record, the API leaves Q (queued) under a key of its own: it tells
 // a client that the event is on its way, and no claim ever reads it.
@@ -36,10 +37,16 @@
 // Redis may forget; the ledger does not. A marker says that the memory is whole.
 // Every claim's pipeline starts and ends with a read of it, and when it is
 // missing or was replaced, none of the claims counts: Claim returns
-// [ErrIncident]. Whoever recovers waits until no older claim can still be sending, restores the
-// decisions of the ledger, and writes the marker with the time of the incident.
-// In a cluster the marker lives on one node: the loss of another node's memory
-// is not seen by it, so watch the nodes' run ids as well.
+// [ErrIncident]. Whoever recovers waits until no older claim can still be
+// sending, restores the decisions of the ledger, and writes the marker with the
+// time. For 2 x AckWait from then a redelivered message is never fresh.
+//
+// In a cluster the marker lives on one node, and a pipeline reaches the nodes in
+// no order: that another node lost its memory can't be seen by it, so watch
+// every node's run id and connection as well.
+//
+// A record that nobody can read is treated as another's claim: nothing is sent
+// on it, and no verdict but delivered replaces it.
 //
 // # Concurrency
 //

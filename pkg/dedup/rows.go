@@ -4,8 +4,8 @@ package dedup
 type row uint
 
 const (
-	row1 row = iota
-	row2b
+	row1  row = iota
+	row2b     // the exception of row 2, after an incident
 	row2
 	row3
 	row4
