@@ -1,0 +1,262 @@
+package deliver_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/homing-dev/homing/internal/queue"
+	"github.com/homing-dev/homing/pkg/dedup"
+	"github.com/homing-dev/homing/pkg/events"
+	"github.com/homing-dev/homing/pkg/graphapi"
+)
+
+func TestInterrupted(t *testing.T) {
+	t.Run("hold: held without a call", func(t *testing.T) {
+		f := setup(t)
+		m := f.message(f.event(events.Purchase, "order-1"))
+		f.claimOf(m)
+		got := f.deliver(f.again(m))[0]
+		if rec := f.record(m); got.Action != queue.Ack || rec.Outcome != "held" || rec.Reason != "delivery_unknown" || !rec.Unsure {
+			t.Errorf("decision %+v, record %+v", got, rec)
+		}
+		if len(f.graph.calls) != 0 || len(f.journal.letters) != 1 {
+			t.Errorf("%d calls, %d letters", len(f.graph.calls), len(f.journal.letters))
+		}
+	})
+	t.Run("resend: sent, and unsure", func(t *testing.T) {
+		f := setup(t)
+		m := f.message(f.event(events.Lead, "order-1"))
+		f.claimOf(m)
+		got := f.deliver(f.again(m))[0]
+		if rec := f.record(m); got.Action != queue.Ack || rec.Outcome != "delivered" || !rec.Unsure {
+			t.Errorf("decision %+v, record %+v", got, rec)
+		}
+		if f.graph.taken["order-1"] != 1 || !f.journal.lines[0].Unsure {
+			t.Errorf("Meta has %v, ledger %+v", f.graph.taken, f.journal.lines)
+		}
+	})
+	t.Run("five workers died: held", func(t *testing.T) {
+		f := setup(t)
+		m := f.message(f.event(events.Lead, "order-1"))
+		f.claimOf(m)
+		for range 4 {
+			m = f.again(m)
+			claims, err := f.store.Store.Claim(t.Context(), []dedup.Message{{
+				Key: string(events.MakeKey("acme", events.Lead, "order-1")), Accept: m.Accept, Stream: m.Stream, Seq: m.Seq, Deliveries: m.Deliveries,
+			}})
+			if err != nil || claims[0].Result != dedup.Interrupted {
+				t.Fatalf("%+v, %v", claims, err)
+			}
+		}
+		got := f.deliver(f.again(m))[0]
+		if rec := f.record(m); got.Action != queue.Ack || rec.Outcome != "held" || rec.Reason != "attempts_exhausted" || len(f.graph.calls) != 0 {
+			t.Errorf("decision %+v, record %+v, %d calls", got, rec, len(f.graph.calls))
+		}
+	})
+}
+
+func TestHandedOutTooOftenWithoutAClaim(t *testing.T) {
+	for deliveries, want := range map[uint64]string{20: "delivered", 21: "dead"} {
+		f := setup(t)
+		m := f.message(f.event(events.Lead, "order-1"))
+		m.Deliveries = deliveries
+		f.deliver(m)
+		if rec := f.record(m); rec.Outcome != want || want == "dead" && rec.Reason != "attempts_exhausted" {
+			t.Errorf("delivery %d: record %+v", deliveries, rec)
+		}
+	}
+}
+
+func TestTaken(t *testing.T) {
+	for deliveries, want := range map[uint64]queue.Action{1: queue.Nak, 9: queue.Nak, 10: queue.Retry} {
+		f := setup(t)
+		owner := f.message(f.event(events.Lead, "order-1"))
+		f.claimOf(owner)
+		m := f.message(f.event(events.Lead, "order-1"))
+		m.Deliveries = deliveries
+		got := f.deliver(m)[0]
+		if got.Action != want || want == queue.Nak && got.Delay != 2*time.Second || want == queue.Retry && !got.At.Equal(f.clock.now().Add(2*time.Second)) {
+			t.Errorf("delivery %d: %+v", deliveries, got)
+		}
+		if rec := f.record(m); rec.State != dedup.Claimed || rec.Accept != owner.Accept || len(f.graph.calls) != 0 {
+			t.Errorf("delivery %d: record %+v, %d calls", deliveries, rec, len(f.graph.calls))
+		}
+	}
+}
+
+func TestSameKeyTwiceInOneBatch(t *testing.T) {
+	f := setup(t)
+	one, two := f.message(f.event(events.Lead, "order-1")), f.message(f.event(events.Lead, "order-1"))
+	got := f.deliver(one, two)
+	if got[0].Action != queue.Ack || got[1].Action != queue.Nak || got[1].Delay != 2*time.Second || f.graph.taken["order-1"] != 1 {
+		t.Errorf("decisions %+v, Meta has %v", got, f.graph.taken)
+	}
+	if got := f.deliver(f.again(two))[0]; got.Action != queue.Ack || f.graph.taken["order-1"] != 1 {
+		t.Errorf("the second later: %+v, Meta has %v", got, f.graph.taken)
+	}
+}
+
+func TestDuplicateIsALineInTheLedger(t *testing.T) {
+	f := setup(t)
+	first, second := f.message(f.event(events.Lead, "order-1")), f.message(f.event(events.Lead, "order-1"))
+	f.deliver(first)
+	got := f.deliver(second)[0]
+	if got.Action != queue.Ack || f.graph.taken["order-1"] != 1 || len(f.journal.lines) != 2 {
+		t.Fatalf("decision %+v, Meta has %v, ledger %+v", got, f.graph.taken, f.journal.lines)
+	}
+	if line := f.journal.lines[1]; line.Outcome != events.Duplicate || line.Accept != second.Accept || line.Origin != second.Origin {
+		t.Errorf("ledger %+v", line)
+	}
+	if rec := f.record(first); rec.Accept != first.Accept || rec.Outcome != "delivered" {
+		t.Errorf("the record changed: %+v", rec)
+	}
+}
+
+func TestSettledRepeatsTheEffects(t *testing.T) {
+	f := setup(t)
+	f.graph.answer = always(failure(graphapi.Invalid))
+	m := f.message(f.event(events.Lead, "order-1"))
+	f.deliver(m)
+	f.clock.forward(time.Minute)
+	m = f.again(m)
+	m.Attempt = 0
+	got := f.deliver(m)[0]
+	if got.Action != queue.Ack || len(f.graph.calls) != 1 {
+		t.Errorf("decision %+v, %d calls", got, len(f.graph.calls))
+	}
+	if len(f.journal.letters) != 2 || len(f.journal.lines) != 2 {
+		t.Fatalf("letters %+v, ledger %+v", f.journal.letters, f.journal.lines)
+	}
+	if diff := cmp.Diff(f.journal.lines[0], f.journal.lines[1]); diff != "" {
+		t.Errorf("the lines differ (-first +second):\n%s", diff)
+	}
+	if a, b := f.journal.letters[0], f.journal.letters[1]; a.Reason != b.Reason || !a.At.Equal(b.At) || a.FbtraceID != b.FbtraceID {
+		t.Errorf("the letters differ: %+v, %+v", a, b)
+	}
+}
+
+func TestLeftoverOfAnOlderRoundIsAcked(t *testing.T) {
+	f := setup(t)
+	m := f.message(f.event(events.Lead, "order-1"))
+	replayed := f.message(f.event(events.Lead, "order-1"))
+	replayed.Accept, replayed.Round = m.Accept, 1
+	f.deliver(replayed)
+	before := len(f.steps.all())
+	if got := f.deliver(m)[0]; got.Action != queue.Ack {
+		t.Errorf("decision %+v", got)
+	}
+	if diff := cmp.Diff([]string{"claim 1"}, f.steps.all()[before:]); diff != "" {
+		t.Errorf("steps (-want +got):\n%s", diff)
+	}
+}
+
+func TestOrderOfEffects(t *testing.T) {
+	tests := map[string]struct {
+		event  events.Name
+		answer error
+		want   []string
+	}{
+		"delivered": {events.Lead, nil, []string{"claim 1", "post 1", "settle delivered", "record acme 1"}},
+		"dead":      {events.Lead, failure(graphapi.Invalid), []string{"claim 1", "post 1", "settle dead", "bury dead", "record acme 1"}},
+		"held":      {events.Purchase, failure(graphapi.Unknown), []string{"claim 1", "post 1", "settle held", "bury held", "record acme 1"}},
+		"retrying":  {events.Lead, failure(graphapi.Transient), []string{"claim 1", "post 1", "settle retrying"}},
+		"parked":    {events.Lead, failure(graphapi.Auth), []string{"claim 1", "post 1", "settle parked"}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			f := setup(t)
+			f.graph.answer = always(tt.answer)
+			f.deliver(f.message(f.event(tt.event, "order-1")))
+			if diff := cmp.Diff(tt.want, f.steps.all()); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// No ack before the outcome is durable.
+func TestJournalAway(t *testing.T) {
+	away := errors.New("no answer from JetStream")
+	for name, tt := range map[string]struct {
+		bury, write error
+		steps       []string
+	}{
+		"dead letters": {bury: away, steps: []string{"claim 1", "post 1", "settle dead", "bury dead"}},
+		"ledger":       {write: away, steps: []string{"claim 1", "post 1", "settle dead", "bury dead", "record acme 1"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := setup(t)
+			f.graph.answer = always(failure(graphapi.Invalid))
+			f.journal.buryErr, f.journal.writeErr = tt.bury, tt.write
+			m := f.message(f.event(events.Lead, "order-1"))
+			if got := f.deliver(m)[0]; got.Action != queue.Forget {
+				t.Errorf("decision %+v, want it forgotten", got)
+			}
+			if diff := cmp.Diff(tt.steps, f.steps.all()); diff != "" {
+				t.Errorf("steps (-want +got):\n%s", diff)
+			}
+			f.journal.buryErr, f.journal.writeErr = nil, nil
+			if got := f.deliver(f.again(m))[0]; got.Action != queue.Ack || len(f.graph.calls) != 1 {
+				t.Errorf("once it is back: %+v after %d calls", got, len(f.graph.calls))
+			}
+		})
+	}
+}
+
+func TestUnansweredClaimIsReleasedAndHandedBack(t *testing.T) {
+	f := setup(t)
+	f.store.claimErr = dedup.ErrIncident
+	var alarms []error
+	f.opt.Alarm = func(err error) { alarms = append(alarms, err) }
+	got := f.deliver(f.messages(2)...)
+	for _, d := range got {
+		if d.Action != queue.Nak || d.Delay != 2*time.Second {
+			t.Errorf("decision %+v", d)
+		}
+	}
+	if !slices.Equal(f.steps.all(), []string{"claim 2", "release 2"}) {
+		t.Errorf("steps %v", f.steps.all())
+	}
+	if len(alarms) != 1 || !errors.Is(alarms[0], dedup.ErrIncident) {
+		t.Errorf("alarms %v", alarms)
+	}
+}
+
+func TestNoRequestAfterTheDeadline(t *testing.T) {
+	// AckWait 90 s, a call 10 s, 5 s to spare.
+	for late, sent := range map[time.Duration]bool{75 * time.Second: true, 75*time.Second + time.Millisecond: false} {
+		f := setup(t)
+		m := f.message(f.event(events.Lead, "order-1"))
+		f.clock.forward(late)
+		got := f.deliver(m)[0]
+		if sent != (len(f.graph.calls) == 1) || sent != (got.Action == queue.Ack) {
+			t.Errorf("after %v: %+v, %d calls", late, got, len(f.graph.calls))
+		}
+		if !sent && (got.Action != queue.Nak || f.record(m).State != dedup.None) {
+			t.Errorf("after %v: %+v, record %+v", late, got, f.record(m))
+		}
+	}
+}
+
+func TestShutdownIsNoAttempt(t *testing.T) {
+	f := setup(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	f.graph.answer = func(graphapi.Call, []string) error {
+		cancel()
+		return &graphapi.Error{Class: graphapi.NotSent, Err: context.Canceled}
+	}
+	m := f.message(f.event(events.Lead, "order-1"))
+	got := f.deliverIn(ctx, m)[0]
+	if got.Action != queue.Nak || f.record(m).State != dedup.None {
+		t.Errorf("decision %+v, record %+v", got, f.record(m))
+	}
+	f.graph.answer = nil
+	if got := f.deliver(f.again(m))[0]; got.Action != queue.Ack || f.journal.lines[0].Attempts != 1 || f.journal.lines[0].Unsure {
+		t.Errorf("afterwards %+v, ledger %+v", got, f.journal.lines)
+	}
+}
