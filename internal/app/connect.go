@@ -91,7 +91,7 @@ func transient(err error) bool {
 
 func (o Options) queueConfig() queue.Config {
 	shards := 0 // what is there, and the default where nothing is
-	if o.shardsGiven {
+	if o.ShardsGiven {
 		shards = o.Shards
 	}
 	return queue.Config{

@@ -55,9 +55,9 @@ type Options struct {
 	LogLevel  LogLevel  `env:"HOMING_LOG_LEVEL" envDefault:"info" doc:"debug, info, warn or error"`
 	LogFormat LogFormat `env:"HOMING_LOG_FORMAT" envDefault:"json" doc:"json, or text for a person"`
 
-	// shardsGiven tells a wish from a default: only a wish can contradict what
+	// ShardsGiven tells a wish from a default: only a wish can contradict what
 	// the streams were made with.
-	shardsGiven bool
+	ShardsGiven bool
 }
 
 // DefaultOptions returns what an empty environment gives.
@@ -75,7 +75,7 @@ func FromEnviron(environ []string) (Options, error) {
 	if len(errs) > 0 {
 		return Options{}, errors.Join(errs...)
 	}
-	o.shardsGiven = given["HOMING_SHARDS"] != ""
+	o.ShardsGiven = given["HOMING_SHARDS"] != ""
 	return o, nil
 }
 
