@@ -15,7 +15,6 @@ import (
 const (
 	reasonUnauthorized      events.Reason = "unauthorized"
 	reasonForbidden         events.Reason = "forbidden"
-	reasonBodyTooLarge      events.Reason = "body_too_large"
 	reasonUnsupportedMedia  events.Reason = "unsupported_media_type"
 	reasonNotFound          events.Reason = "not_found"
 	reasonMethodNotAllowed  events.Reason = "method_not_allowed"
@@ -104,9 +103,11 @@ func badRequest(err error) *refusal {
 	if !errors.As(err, &field) {
 		field = &events.FieldError{Reason: events.ReasonInvalidJSON, Message: "the body could not be read"}
 	}
-	return &refusal{
-		status: http.StatusBadRequest, reason: field.Reason, field: field.Field, message: field.Message,
+	status := http.StatusBadRequest
+	if field.Reason == events.ReasonBodyTooLarge {
+		status = http.StatusRequestEntityTooLarge
 	}
+	return &refusal{status: status, reason: field.Reason, field: field.Field, message: field.Message}
 }
 
 // write sends a to the client.

@@ -51,10 +51,6 @@ func (s *Server) parseAll(t *tenants.Tenant, bodies [][]byte, async bool) []*ite
 	items := make([]*item, len(bodies))
 	first := make(map[events.Key]*item, len(bodies))
 	for i, body := range bodies {
-		if len(body) > maxEvent {
-			items[i] = &item{tenant: t, refused: tooLarge(maxEvent)}
-			continue
-		}
 		it := s.parse(t, body, "", async)
 		items[i] = it
 		if it.refused != nil {

@@ -14,7 +14,7 @@ import (
 
 // Limits of request bodies.
 const (
-	maxEvent   = 64 << 10 // one event or click
+	maxEvent   = events.MaxBodyBytes // one event or click
 	maxBatch   = 4 << 20
 	maxWebhook = 4 << 20 // Meta sends up to 3 MB
 	maxItems   = 1000    // events in a batch
@@ -92,7 +92,7 @@ func readAll(r io.Reader, length int64) ([]byte, error) {
 
 func tooLarge(limit int64) *refusal {
 	return &refusal{
-		status: http.StatusRequestEntityTooLarge, reason: reasonBodyTooLarge,
+		status: http.StatusRequestEntityTooLarge, reason: events.ReasonBodyTooLarge,
 		message: fmt.Sprintf("at most %d bytes are taken", limit),
 	}
 }

@@ -82,7 +82,7 @@ func TestOrderOfChecks(t *testing.T) {
 	for range 10 {
 		h.post(sendEventPath, originalLead, key(globexKey)).wants(t, 200, "")
 	}
-	h.post(sendEventPath, large, key(globexKey)).wants(t, 413, reasonBodyTooLarge)
+	h.post(sendEventPath, large, key(globexKey)).wants(t, 413, events.ReasonBodyTooLarge)
 	h.post(sendEventPath, "{", key(globexKey)).wants(t, 429, reasonRateLimited)
 	h.advance(time.Second)
 	h.post(sendEventPath, "{", key(globexKey)).wants(t, 400, events.ReasonInvalidJSON)
@@ -166,12 +166,12 @@ func TestBodySizes(t *testing.T) {
 	for _, o := range []opt{func(*http.Request) {}, chunked} {
 		h := newHarness(t)
 		h.post(sendEventPath, pad(originalLead, maxEvent), o).wants(t, 200, "")
-		h.post(sendEventPath, pad(originalLead, maxEvent+1), o).wants(t, 413, reasonBodyTooLarge)
-		h.post(clicksPath, pad(`{}`, maxEvent+1), o).wants(t, 413, reasonBodyTooLarge)
+		h.post(sendEventPath, pad(originalLead, maxEvent+1), o).wants(t, 413, events.ReasonBodyTooLarge)
+		h.post(clicksPath, pad(`{}`, maxEvent+1), o).wants(t, 413, events.ReasonBodyTooLarge)
 		h.post(sendEventsPath, pad("["+originalLead+"]", maxBatch), o).wants(t, 200, "")
-		h.post(sendEventsPath, pad("["+originalLead+"]", maxBatch+1), o).wants(t, 413, reasonBodyTooLarge)
+		h.post(sendEventsPath, pad("["+originalLead+"]", maxBatch+1), o).wants(t, 413, events.ReasonBodyTooLarge)
 		h.hook(pad(`{}`, maxWebhook), o).wants(t, 200, "")
-		h.hook(pad(`{}`, maxWebhook+1), o).wants(t, 413, reasonBodyTooLarge)
+		h.hook(pad(`{}`, maxWebhook+1), o).wants(t, 413, events.ReasonBodyTooLarge)
 	}
 }
 
@@ -333,6 +333,18 @@ func TestListener(t *testing.T) {
 	} {
 		if got := say(request); got != want {
 			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
+func TestRefusalsOfFields(t *testing.T) {
+	for err, code := range map[error]int{
+		&events.FieldError{Reason: events.ReasonInvalidPhone, Message: "m"}: 400,
+		&events.FieldError{Reason: events.ReasonBodyTooLarge, Message: "m"}: 413,
+		errDown: 400,
+	} {
+		if got := badRequest(err); got.status != code || got.reason == "" || strings.Contains(got.message, errDown.Error()) {
+			t.Errorf("%v became %+v", err, got)
 		}
 	}
 }
