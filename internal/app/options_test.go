@@ -66,7 +66,7 @@ func TestEveryVariableIsRead(t *testing.T) {
 		TenantConcurrency: 16, RetryMin: 2 * time.Second, RetryMax: 2 * time.Second, RetryMaxPending: 0, RetryFor: 167 * time.Hour,
 		DedupTTL: 200 * time.Hour, ClickTTL: time.Hour, ClickGrace: 5 * time.Minute,
 		QueueMaxBytes: 256 << 20, TenantQueueShare: 1,
-		Replicas: 3, Shards: 256, Streams: StreamsExternal, LogLevel: "debug", LogFormat: LogText,
+		Replicas: 3, Shards: 256, ShardsGiven: true, Streams: StreamsExternal, LogLevel: "debug", LogFormat: LogText,
 	}
 	got, err := FromEnviron(environ)
 	if err != nil {
