@@ -1,0 +1,72 @@
+package harness
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"sync"
+	"testing"
+	"time"
+)
+
+// poll is how often a test looks whether something has happened.
+const poll = 20 * time.Millisecond
+
+// Eventually fails the test unless f returns nil within a time.
+func Eventually(t testing.TB, within time.Duration, what string, f func() error) {
+	t.Helper()
+	if err := wait(within, f); err != nil {
+		t.Fatalf("%s: not within %s: %v", what, within, err)
+	}
+}
+
+func wait(within time.Duration, f func() error) error {
+	deadline := time.After(within)
+	tick := time.NewTicker(poll)
+	defer tick.Stop()
+	for {
+		err := f()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			return err
+		}
+	}
+}
+
+// Pass lets time pass, for what has no end that could be waited for.
+func Pass(d time.Duration) { <-time.After(d) }
+
+// ports hands out each port once. They lie below those that a kernel gives to
+// outgoing connections, which could otherwise take a port between two runs of
+// the process that it belongs to.
+var ports = struct {
+	sync.Mutex
+	given map[int]bool
+}{given: map[int]bool{}}
+
+// Addr returns a loopback address that nobody listens on.
+func Addr(t testing.TB) string {
+	t.Helper()
+	ports.Lock()
+	defer ports.Unlock()
+	for range 1000 {
+		port := 10_000 + rand.IntN(20_000)
+		addr := fmt.Sprintf("127.0.0.1:%d", port)
+		if ports.given[port] {
+			continue
+		}
+		l, err := net.Listen("tcp", addr)
+		if err != nil {
+			continue
+		}
+		_ = l.Close()
+		ports.given[port] = true
+		return addr
+	}
+	t.Fatal("no port is free")
+	return ""
+}
