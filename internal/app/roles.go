@@ -17,6 +17,7 @@ import (
 	"github.com/homing-dev/homing/internal/ingest"
 	"github.com/homing-dev/homing/internal/recovery"
 	"github.com/homing-dev/homing/internal/tenants"
+	"github.com/homing-dev/homing/pkg/dedup"
 	"github.com/homing-dev/homing/pkg/events"
 	"github.com/homing-dev/homing/pkg/graphapi"
 )
@@ -33,7 +34,7 @@ const (
 
 // startAPI serves conversions and webhooks.
 func (a *App) startAPI(background context.Context) error {
-	store := clicks.New(a.redis, clicks.Options{TTL: a.opt.ClickTTL})
+	store := clicks.New(a.redis, clicks.Options{TTL: a.opt.ClickTTL, Marker: dedup.MarkerKey})
 	shares := newShares(a.queue, int64(a.opt.QueueMaxBytes), a.opt.TenantQueueShare)
 	server, err := ingest.New(ingest.Options{
 		Directory: a.tenants, Queue: a.queue, Memory: a.claims, Clicks: store, Backlog: shares,
@@ -74,7 +75,7 @@ func (a *App) startWorker(background context.Context) error {
 	}
 	a.atStop("graph", func(context.Context) error { graph.CloseIdle(); return nil })
 
-	store := clicks.New(a.redis, clicks.Options{TTL: a.opt.ClickTTL})
+	store := clicks.New(a.redis, clicks.Options{TTL: a.opt.ClickTTL, Marker: dedup.MarkerKey})
 	a.guard = a.newGuard(store)
 	gates := deliver.NewGates(deliver.GatesOptions{
 		Redis: a.redis, Backoff: deliver.FullJitter(a.opt.RetryMin, a.opt.RetryMax),

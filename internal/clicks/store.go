@@ -35,15 +35,23 @@ const (
 type Options struct {
 	// TTL is how long a click is kept (HOMING_CLICK_TTL).
 	TTL time.Duration
+	// Marker is the key whose absence says that Redis has forgotten clicks that
+	// are being brought back; empty: nobody asks.
+	Marker string
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
 
+// ErrIncomplete is returned by Lookup while clicks that were once stored may be
+// missing: any answer might be older than the right one.
+var ErrIncomplete = errors.New("clicks: redis lost its memory; it is being rebuilt")
+
 // Store is the click store. It is safe for concurrent use.
 type Store struct {
-	rdb redis.UniversalClient
-	ttl time.Duration
-	now func() time.Time
+	rdb    redis.UniversalClient
+	ttl    time.Duration
+	marker string
+	now    func() time.Time
 }
 
 // New returns a store in rdb.
@@ -51,7 +59,7 @@ func New(rdb redis.UniversalClient, opt Options) *Store {
 	if opt.Now == nil {
 		opt.Now = time.Now
 	}
-	return &Store{rdb: rdb, ttl: opt.TTL, now: opt.Now}
+	return &Store{rdb: rdb, ttl: opt.TTL, marker: opt.Marker, now: opt.Now}
 }
 
 // Query asks for the click that earned one event.
@@ -128,6 +136,11 @@ func flush(ctx context.Context, pipe redis.Pipeliner) error {
 func (s *Store) Lookup(ctx context.Context, queries []Query) ([]Found, error) {
 	found := make([]Found, len(queries))
 	pipe := s.rdb.Pipeline()
+	var whole *redis.IntCmd
+	if s.marker != "" {
+		// First in the pipeline: what was whole before the look was whole for it.
+		whole = pipe.Exists(ctx, s.marker)
+	}
 	var cmds []*redis.ZSliceCmd
 	for i := range queries {
 		for _, person := range queries[i].Persons {
@@ -139,6 +152,9 @@ func (s *Store) Lookup(ctx context.Context, queries []Query) ([]Found, error) {
 	}
 	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
 		return nil, fmt.Errorf("clicks: look-up: %w", err)
+	}
+	if whole != nil && whole.Val() == 0 {
+		return nil, ErrIncomplete
 	}
 	oldest := s.now().Add(-s.ttl).Unix()
 	for i := range queries {

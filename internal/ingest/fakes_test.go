@@ -88,7 +88,6 @@ type fakeMemory struct {
 	queued  map[string]dedup.Record // Q
 	looks   int
 	err     error
-	marker  error
 	hang    chan struct{} // not nil: nobody answers until it is closed
 	deaf    bool          // ... not even when the context ends
 }
@@ -164,8 +163,6 @@ func (m *fakeMemory) Get(ctx context.Context, keys []string) ([]dedup.Record, er
 	}
 	return found, m.err
 }
-
-func (m *fakeMemory) Marker(context.Context) (dedup.Marker, error) { return dedup.Marker{}, m.marker }
 
 func (m *fakeMemory) dump() string {
 	m.mu.Lock()

@@ -54,9 +54,6 @@ const (
 	clickSkipped     = "skipped" // the store failed a moment ago and was not asked
 )
 
-// errNoMemory is a click store that answered, but may have forgotten.
-var errNoMemory = errors.New("redis lost its memory: whether there is a click is not known yet")
-
 func (it *item) asksForClick() bool {
 	return it.live() && !it.async && it.event.Clid == "" && len(it.event.Persons) > 0
 }
@@ -152,11 +149,10 @@ func (s *Server) lookForClicks(ctx context.Context, items []*item) (wait func())
 		}
 		return func() {}
 	}
-	reply := ask(ctx, func(ctx context.Context) ([]clicks.Found, error) { return s.findClicks(ctx, queries) })
+	reply := ask(ctx, func(ctx context.Context) ([]clicks.Found, error) { return s.clicks.Lookup(ctx, queries) })
 	return func() {
 		found, err := reply()
-		forgot := errors.Is(err, errNoMemory)
-		if !forgot {
+		if !errors.Is(err, clicks.ErrIncomplete) {
 			s.clicksAway.report(err)
 		}
 		if err != nil {
@@ -175,27 +171,6 @@ func (s *Server) lookForClicks(ctx context.Context, items []*item) (wait func())
 			}
 		}
 	}
-}
-
-// findClicks looks clicks up. Only a store whose memory is whole can say that
-// there is none: else what it found comes with errNoMemory.
-func (s *Server) findClicks(ctx context.Context, queries []clicks.Query) ([]clicks.Found, error) {
-	found, err := s.clicks.Lookup(ctx, queries)
-	if err != nil {
-		return nil, err
-	}
-	for _, f := range found {
-		if f.OK() {
-			continue
-		}
-		if _, err := s.memory.Marker(ctx); errors.Is(err, dedup.ErrIncident) {
-			return found, errNoMemory
-		} else if err != nil {
-			return found, err
-		}
-		break
-	}
-	return found, nil
 }
 
 // away logs that Redis did not answer. The breakers keep this rare.

@@ -37,7 +37,6 @@ type Memory interface {
 	Look(ctx context.Context, keys []dedup.Look) ([]dedup.Record, error)
 	Forget(ctx context.Context, keys []dedup.Look) error
 	Get(ctx context.Context, keys []string) ([]dedup.Record, error)
-	Marker(ctx context.Context) (dedup.Marker, error)
 }
 
 // Clicks remembers which ads a person tapped. *clicks.Store is one.

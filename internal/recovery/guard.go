@@ -189,7 +189,6 @@ func (g *Guard) recover(ctx context.Context, since time.Time, wait time.Duration
 		// Something was in flight: what comes back from then on may have been
 		// sent by a claim that Redis forgot.
 		g.opt.Incident()
-		marker.IncidentAt = found
 		g.opt.Logger.WarnContext(ctx, "redis.incident", "since", since, "waited", g.opt.Now().Sub(found))
 	}
 	if err := g.rebuild(ctx, since); err != nil {

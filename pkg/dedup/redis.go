@@ -16,8 +16,11 @@ import (
 const (
 	recordPrefix = "homing:ev:"
 	queuedPrefix = "homing:q:"
-	markerKey    = "homing:marker"
 )
+
+// MarkerKey is there while the server's memory is whole: that of this store, and
+// of others that share the server and are rebuilt together with it.
+const MarkerKey = "homing:marker"
 
 // Options adjust a Redis. The zero value of each field takes its default.
 type Options struct {
@@ -158,7 +161,7 @@ func (s *Redis) Marker(ctx context.Context) (Marker, error) {
 
 // Mark implements Store. The marker does not expire.
 func (s *Redis) Mark(ctx context.Context, m Marker) error {
-	if err := s.rdb.Set(ctx, markerKey, encodeMarker(m), 0).Err(); err != nil {
+	if err := s.rdb.Set(ctx, MarkerKey, encodeMarker(m), 0).Err(); err != nil {
 		return fmt.Errorf("dedup: redis: %w", err)
 	}
 	return nil

@@ -78,7 +78,7 @@ func (s *Redis) send(ctx context.Context, ops []op) ([]string, error) {
 // fenced is send between two reads of the marker. It returns ErrIncident, and
 // the replies nevertheless, when the memory was not whole and the same throughout.
 func (s *Redis) fenced(ctx context.Context, ops []op) ([]string, Marker, error) {
-	fence := op{verb: get, key: markerKey}
+	fence := op{verb: get, key: MarkerKey}
 	all := make([]op, 0, len(ops)+2)
 	all = append(append(append(all, fence), ops...), fence)
 	replies := make([]string, len(all))
