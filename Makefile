@@ -45,6 +45,10 @@ fuzz: ## Every fuzz function for FUZZTIME (5s)
 bench: ## Benchmarks into bin/bench.txt, compared with bin/bench-old.txt where there is one
 	scripts/bench $(PKG)
 
+.PHONY: bench-fairness
+bench-fairness: ## What one tenant that fails, hangs or is throttled costs 99 others (5 minutes)
+	go run ./test/load/fairness
+
 .PHONY: cover
 cover: ## Coverage of the suite over all packages, into bin/coverage.html
 	@mkdir -p bin

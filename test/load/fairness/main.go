@@ -9,6 +9,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"slices"
@@ -47,14 +48,14 @@ func main() {
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, time.Duration(*seconds)*time.Second, *rounds, *rate); err != nil {
+	if err := run(ctx, os.Stdout, time.Duration(*seconds)*time.Second, *rounds, *rate); err != nil {
 		stop()
 		fmt.Fprintln(os.Stderr, "fairness:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, length time.Duration, rounds int, rate float64) (err error) {
+func run(ctx context.Context, out io.Writer, length time.Duration, rounds int, rate float64) (err error) {
 	lab, err := newLab(ctx)
 	if err != nil {
 		return err
@@ -63,16 +64,16 @@ func run(ctx context.Context, length time.Duration, rounds int, rate float64) (e
 	if rate == 0 {
 		capacity := lab.capacity(ctx, length)
 		rate = load * capacity
-		fmt.Printf("capacity %.0f events/s, load %.0f events/s\n", capacity, rate)
+		fmt.Fprintf(out, "capacity %.0f events/s, load %.0f events/s\n", capacity, rate)
 	}
 	var rows []row
 	bad := 0
 	for _, t := range troubles() {
 		var healthy, sick []sample
 		for range rounds {
-			fmt.Printf("%s: healthy, ", t.name)
+			fmt.Fprintf(out, "%s: healthy, ", t.name)
 			healthy = append(healthy, lab.measure(ctx, rate, length, tenantCount))
-			fmt.Printf("one bad\n")
+			fmt.Fprintf(out, "one bad\n")
 			forget, err := lab.spoil(bad, t.action)
 			if err != nil {
 				return err
@@ -86,7 +87,7 @@ func run(ctx context.Context, length time.Duration, rounds int, rate float64) (e
 		}
 		rows = append(rows, newRow(t.name, healthy, sick))
 	}
-	return report(rows)
+	return report(out, rows)
 }
 
 // row compares healthy runs with those next to them.
@@ -113,8 +114,8 @@ func median(s []sample) sample {
 	return sample{rates[len(s)/2], p99s[len(s)/2]}
 }
 
-func report(rows []row) error {
-	t := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
+func report(out io.Writer, rows []row) error {
+	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "one of 100 is\thealthy events/s\tone bad\tkept\thealthy p99\tone bad\tslower by\t")
 	var errs []error
 	for _, r := range rows {
