@@ -73,7 +73,7 @@ func (o Options) bounds() []rule {
 		one("HOMING_DEDUP_TTL", o.DedupTTL >= 168*time.Hour, "must be at least 168h: until then Meta takes an event, so it could be sent twice"),
 		positive("HOMING_CLICK_TTL", o.ClickTTL),
 		notNegative("HOMING_CLICK_GRACE", o.ClickGrace),
-		one("HOMING_QUEUE_MAX_BYTES", o.QueueMaxBytes > 0, "must be a size above 0, such as 10GiB"),
+		one("HOMING_QUEUE_MAX_BYTES", o.QueueMaxBytes >= 64<<10, "must be a size of 64KiB or more, such as 10GiB"),
 		one("HOMING_TENANT_QUEUE_SHARE", 0 < o.TenantQueueShare && o.TenantQueueShare <= 1, "must be above 0 and at most 1"),
 		one("HOMING_REPLICAS", o.Replicas == 1 || o.Replicas == 3 || o.Replicas == 5, "must be 1, 3 or 5"),
 		one("HOMING_SHARDS", 1 <= o.Shards && o.Shards <= 256, "must be 1 to 256"),

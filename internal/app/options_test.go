@@ -119,7 +119,7 @@ func TestFromEnvironRefuses(t *testing.T) {
 		{"HOMING_CLICK_TTL=0s", "HOMING_CLICK_TTL: must be a duration above 0"},
 		{"HOMING_CLICK_GRACE=-1s", "HOMING_CLICK_GRACE: must be a duration of 0 or more"},
 		{"HOMING_QUEUE_MAX_BYTES=10 bananas", "HOMING_QUEUE_MAX_BYTES: must be a size such as"},
-		{"HOMING_QUEUE_MAX_BYTES=0", "HOMING_QUEUE_MAX_BYTES: must be a size above 0"},
+		{"HOMING_QUEUE_MAX_BYTES=0", "HOMING_QUEUE_MAX_BYTES: must be a size of 64KiB or more"},
 		{"HOMING_QUEUE_MAX_BYTES=9EiB", "HOMING_QUEUE_MAX_BYTES: must be a size such as"},
 		{"HOMING_QUEUE_MAX_BYTES=-1GiB", "HOMING_QUEUE_MAX_BYTES: must be a size such as"},
 		{"HOMING_TENANT_QUEUE_SHARE=0", "HOMING_TENANT_QUEUE_SHARE: must be above 0 and at most 1"},

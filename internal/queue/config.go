@@ -69,7 +69,7 @@ func (c Config) validate() error {
 	}
 	check(c.Shards >= 0 && c.Shards <= maxShards, "HOMING_SHARDS is %d; it must be from 1 to %d", c.Shards, maxShards)
 	check(c.Replicas == 1 || c.Replicas == 3 || c.Replicas == 5, "HOMING_REPLICAS is %d; it must be 1, 3 or 5", c.Replicas)
-	check(c.MaxBytes >= mib, "HOMING_QUEUE_MAX_BYTES is %d; it must be at least 1MiB", c.MaxBytes)
+	check(c.MaxBytes >= 64*kib, "HOMING_QUEUE_MAX_BYTES is %d; it must be at least 64KiB", c.MaxBytes)
 	check(c.ClickTTL >= time.Second, "HOMING_CLICK_TTL is %v; it must be at least 1s", c.ClickTTL)
 	check(c.DedupTTL >= time.Second, "HOMING_DEDUP_TTL is %v; it must be at least 1s", c.DedupTTL)
 	check(c.AckWait >= time.Second, "HOMING_ACK_WAIT is %v; it must be at least 1s", c.AckWait)
