@@ -51,13 +51,15 @@ func TestHundredConversions(t *testing.T) {
 	acme := s.Tenants[0]
 	var promises harness.Promises
 	for n := range 100 {
-		clid := fmt.Sprintf("clid-%d", n)
+		clid := clidOf(n)
 		s.Tap(acme, harness.Click{Phone: harness.Phone(n), Clid: clid, At: time.Now()})
 		id := fmt.Sprintf("order-%d", n)
 		body := harness.Conversion("Purchase", id, harness.Phone(n))
 		body["email"] = fmt.Sprintf("person%d@%s", n, harness.EmailDomain)
-		if a := s.MustPost(acme, harness.PathEvent, body, http.StatusOK); a.Body.Clid != clid {
-			t.Fatalf("answered with %q, want %q", a.Body.Clid, clid)
+		// On a slow machine the click may be looked for later: then it is a 202.
+		a, err := s.Insist(acme, harness.PathEvent, body)
+		if err != nil || a.Code == http.StatusOK && a.Body.Clid != clid {
+			t.Fatalf("%d %s %v, want click %s", a.Code, a.Text, err, clid)
 		}
 		promises.Add(acme, "Purchase", id, clid)
 	}
@@ -67,7 +69,7 @@ func TestHundredConversions(t *testing.T) {
 	}
 	for _, e := range s.Meta.Events(sandbox.Filter{}) {
 		var n int
-		if _, err := fmt.Sscanf(e.ID, "order-%d", &n); err != nil || e.Clid != fmt.Sprintf("clid-%d", n) {
+		if _, err := fmt.Sscanf(e.ID, "order-%d", &n); err != nil || e.Clid != clidOf(n) {
 			t.Errorf("%s came with %s", e.ID, e.Clid)
 		}
 	}
