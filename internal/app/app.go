@@ -103,11 +103,11 @@ func New(opt Options, role Role, env Surroundings) (a *App, err error) {
 	}
 	a = &App{opt: opt, role: role, env: env, failed: make(chan error, 1)}
 	a.log = newLogger(env.Log, opt).With("process", role.String())
-	defer func() {
+	defer func(made *App) { // by then the returned one is nil
 		if err != nil {
-			err = errors.Join(err, a.teardown(context.Background()))
+			err = errors.Join(err, made.teardown(context.Background()))
 		}
-	}()
+	}(a)
 
 	if err := a.newTelemetry(); err != nil {
 		return nil, err
