@@ -218,6 +218,19 @@ func withoutUnits(names []string) []string {
 	return bare
 }
 
+// TestPackagesAreDocumented wants every package of the import rules in the tables
+// of the architecture.
+func TestPackagesAreDocumented(t *testing.T) {
+	p := readPage(t, architecture)
+	var all []string
+	for _, rule := range mayImport() {
+		if !strings.HasSuffix(rule.pkg, "...") {
+			all = append(all, rule.pkg)
+		}
+	}
+	complain(t, differ(append(p.column("Processes", 0), p.column("Packages", 0)...), all, p.path+", Processes and Packages,"))
+}
+
 // TestStreamsAndKeysAreDocumented holds the tables of the architecture against
 // the code.
 func TestStreamsAndKeysAreDocumented(t *testing.T) {
