@@ -186,12 +186,9 @@ func (p *Process) state() syscall.WaitStatus {
 }
 
 // Keep starts the process again, with its usual environment, whenever it was
-// killed, and returns how often that happened so far. It ends with the test.
-func (p *Process) Keep() (kills func() int) {
-	var mu sync.Mutex
-	n := 0
-	stop := make(chan struct{})
-	gone := make(chan struct{})
+// killed; killed is called in between. It ends with the test.
+func (p *Process) Keep(killed func()) {
+	stop, gone := make(chan struct{}), make(chan struct{})
 	p.t.Cleanup(func() { close(stop); <-gone })
 	go func() {
 		defer close(gone)
@@ -209,18 +206,11 @@ func (p *Process) Keep() (kills func() int) {
 			if !p.Killed() {
 				return
 			}
-			mu.Lock()
-			n++
-			mu.Unlock()
+			killed()
 			if err := p.start(nil); err != nil {
 				p.t.Error(fmt.Errorf("%s: %w", p.Name, err))
 				return
 			}
 		}
 	}()
-	return func() int {
-		mu.Lock()
-		defer mu.Unlock()
-		return n
-	}
 }

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -23,6 +24,8 @@ type Options struct {
 	Env      []string  // HOMING_NAME=value, over the defaults
 	// Crash is what CRASH_AT is in the first run of the api and the workers.
 	Crash string
+	// Keep starts the api and the workers again when they are killed.
+	Keep bool
 	// CutNATS, CutRedis and CutMeta put a Proxy before those servers.
 	CutNATS, CutRedis, CutMeta bool
 	// Sandbox changes how the judge is set up.
@@ -49,6 +52,11 @@ type Stack struct {
 	file    string // of the tenants
 	tap     *wiretap
 	headers *headerLog
+
+	mu       sync.Mutex
+	kills    int
+	atKill   int
+	keepable bool
 }
 
 // shortTimes make the tests quick: everything that waits in production waits
@@ -100,20 +108,45 @@ func Start(t testing.TB, opt Options) *Stack {
 	apiAddr := Addr(t)
 	s.apiURL = "http://" + apiAddr
 	s.API = s.process("api", "cmd/api", "HOMING_API_ADDR="+apiAddr)
-	s.API.Start(crash...)
+	s.keepable = opt.Keep || opt.Crash != ""
+	s.launch(s.API, crash)
 	for n := range max(opt.Workers, 1) {
 		if opt.Workers < 0 {
 			break
 		}
 		w := s.process(fmt.Sprintf("worker %d", n+1), "cmd/worker")
-		w.Start(crash...)
+		s.launch(w, crash)
 		s.Workers = append(s.Workers, w)
 	}
-	if opt.Crash == "" {
-		s.AwaitReady(s.API)
-		s.AwaitReady(s.Workers...)
-	}
+	s.AwaitReady(s.API)
+	s.AwaitReady(s.Workers...)
 	return s
+}
+
+// launch starts a process of ours for the first time.
+func (s *Stack) launch(p *Process, env []string) {
+	s.T.Helper()
+	p.Start(env...)
+	if s.keepable {
+		p.Keep(s.killed)
+	}
+}
+
+// killed notes how much was in flight when a process died.
+func (s *Stack) killed() {
+	claimed := s.Claimed()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.kills++
+	s.atKill += claimed
+}
+
+// Kills returns how often processes were killed, and how many events were in
+// calls to Meta at those moments, in all: no more than these can be held.
+func (s *Stack) Kills() (kills, inFlight int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.kills, s.atKill
 }
 
 // process describes a process of ours; env is added to the stack's.

@@ -1,9 +1,11 @@
 package harness
 
 import (
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -34,6 +36,14 @@ func wait(within time.Duration, f func() error) error {
 		case <-deadline:
 			return err
 		}
+	}
+}
+
+// Parallel lets so many tests run at once, unless -parallel says otherwise: they
+// wait more than they compute.
+func Parallel(n int) {
+	if f := flag.Lookup("test.parallel"); f != nil {
+		_ = f.Value.Set(strconv.Itoa(n)) // it is a number
 	}
 }
 

@@ -18,6 +18,7 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
+	harness.Parallel(6)
 	code := m.Run()
 	binaries.Remove()
 	os.Exit(code)

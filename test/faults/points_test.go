@@ -1,0 +1,131 @@
+//go:build faults
+
+package faults
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/homing-dev/homing/internal/crash"
+	"github.com/homing-dev/homing/internal/sandbox"
+	"github.com/homing-dev/homing/test/harness"
+)
+
+// way makes events take a way that leads past some points.
+type way func(s *harness.Stack, p *harness.Promises)
+
+// wayTo returns the way that leads past a point.
+func wayTo(p crash.Point) way {
+	for part, w := range map[string]way{
+		"bury": rejected, "retry": retried, "park": parked, "purge": parked, "release": handedBack,
+		"nak": handedBack, "forget": refused, "restore": forgotten,
+	} {
+		if strings.HasSuffix(string(p), part) {
+			return w
+		}
+	}
+	return delivered
+}
+
+// TestKilledAtEveryPoint kills a process at each point of the way of an event
+// and wants everything to come right after a restart.
+func TestKilledAtEveryPoint(t *testing.T) {
+	for _, point := range crash.Points() {
+		t.Run(string(point), func(t *testing.T) {
+			t.Parallel()
+			s := start(t, harness.Options{Crash: string(point)})
+			var promises harness.Promises
+			tapAll(s)
+			wayTo(point)(s, &promises)
+			harness.Eventually(t, within, "a process dies "+string(point), func() error {
+				if kills, _ := s.Kills(); kills == 0 {
+					return errors.New("the point was not passed")
+				}
+				return nil
+			})
+			// Life goes on.
+			convertAll(s, &promises, "later", 4)
+			f := s.Judge(&promises, within)
+			kills, inFlight := s.Kills()
+			t.Logf("%d killed with %d events in flight; %s", kills, inFlight, f)
+			if f.Held > inFlight {
+				t.Errorf("%d events are held, and only %d were in flight", f.Held, inFlight)
+			}
+			if want := promises.Len(); f.Delivered+f.Held+f.Dead != want {
+				t.Errorf("%d events: %s", want, f)
+			}
+		})
+	}
+}
+
+// delivered is the way of events with which nothing is wrong.
+func delivered(s *harness.Stack, p *harness.Promises) { convertAll(s, p, "fine", 12) }
+
+func rejected(s *harness.Stack, p *harness.Promises) {
+	s.Fault(poison("bad-2", 0))
+	convertAll(s, p, "bad", 4)
+}
+
+// poison is an event that Meta refuses, wherever it stands.
+func poison(id string, latency time.Duration) sandbox.Fault {
+	return sandbox.Fault{
+		Match:  sandbox.Match{EventID: id},
+		Action: sandbox.Action{Status: 400, Code: 100, Subcode: 2804019, Latency: latency},
+	}
+}
+
+func retried(s *harness.Stack, p *harness.Promises) {
+	s.Fault(sandbox.Fault{Times: 2, Action: sandbox.Action{Status: 503, Code: 2, Transient: true}})
+	convertAll(s, p, "again", 6)
+}
+
+func parked(s *harness.Stack, p *harness.Promises) {
+	s.Fault(sandbox.Fault{Times: 2, Action: sandbox.Action{Status: 429, Code: 4}})
+	convertAll(s, p, "parked", 12)
+}
+
+// handedBack is a batch so slow to bisect that most of it has to be handed back.
+func handedBack(s *harness.Stack, p *harness.Promises) {
+	s.Fault(poison("slow-1", 800*time.Millisecond))
+	var batch []map[string]any
+	for n := range 8 {
+		batch = append(batch, harness.Conversion("Purchase", fmt.Sprintf("slow-%d", n), harness.Phone(n%people)))
+	}
+	if _, err := s.Insist(s.Tenants[0], harness.PathEvents, batch); err != nil {
+		s.T.Error(err)
+	}
+	for n := range batch {
+		p.Add(s.Tenants[0], "Purchase", fmt.Sprintf("slow-%d", n), clidOf(n%people))
+	}
+}
+
+// refused is what happens to events while the queue is away: the api takes back
+// what it noted of them.
+func refused(s *harness.Stack, p *harness.Promises) {
+	s.NATS.Kill()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		convertAll(s, p, "refused", 2)
+	}()
+	harness.Eventually(s.T, within, "the api dies", func() error {
+		if kills, _ := s.Kills(); kills == 0 {
+			return errors.New("it lives")
+		}
+		return nil
+	})
+	s.NATS.Start()
+	s.NATS.Await()
+	<-done
+}
+
+func forgotten(s *harness.Stack, p *harness.Promises) {
+	convertAll(s, p, "before", 6)
+	s.AwaitQuiet(within)
+	s.Redis.Flush()
+	convertAll(s, p, "after", 6)
+	convertAll(s, p, "before", 6) // the same ones
+}
