@@ -193,14 +193,10 @@ func setup(t testing.TB) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.graph = &graph{steps: f.steps, taken: map[string]int{}}
-	f.journal = &journal{steps: f.steps}
-	f.clicks = &clickStore{steps: f.steps}
+	f.graph, f.journal, f.clicks = &graph{steps: f.steps}, &journal{steps: f.steps}, &clickStore{steps: f.steps}
 	f.store = &store{Store: dedup.New(f.rdb, dedup.Options{AckWait: 90 * time.Second, Now: f.clock.now}), steps: f.steps}
-	if err := f.store.Mark(t.Context(), dedup.Marker{}); err != nil {
-		t.Fatal(err)
-	}
 	f.gates = newGates(f.rdb, f.clock)
+	f.begin()
 	f.opt = deliver.Options{
 		Claims: f.store, Clicks: f.clicks, ClickTail: f.clicks, Graph: f.graph, Journal: f.journal,
 		Tenants: set, Gates: f.gates,
@@ -210,6 +206,19 @@ func setup(t testing.TB) *fixture {
 		Backoff: func(n int) time.Duration { return time.Duration(n+1) * time.Minute },
 	}
 	return f
+}
+
+// begin forgets everything that was delivered.
+func (f *fixture) begin() {
+	f.t.Helper()
+	f.graph.calls, f.graph.taken = nil, map[string]int{}
+	f.journal.letters, f.journal.lines = nil, nil
+	if err := f.rdb.FlushDB(f.t.Context()).Err(); err != nil {
+		f.t.Fatal(err)
+	}
+	if err := f.store.Mark(f.t.Context(), dedup.Marker{}); err != nil {
+		f.t.Fatal(err)
+	}
 }
 
 func newGates(rdb redis.UniversalClient, c *clock) *deliver.Gates {

@@ -190,7 +190,9 @@ func (g *Gates) Failed(ctx context.Context, tenant string, err *graphapi.Error) 
 	case graphapi.NotSent:
 		g.mu.Lock()
 		g.notSent[tenant]++
-		many := g.notSent[tenant] >= notSentInARow
+		// The failures that closed a gate may have been another worker's: a
+		// failed try closes it again, whoever tries.
+		many := g.notSent[tenant] >= notSentInARow || g.closed[tenant].state(g.opt.Now()) == GateHalfOpen
 		g.mu.Unlock()
 		if many {
 			g.close(ctx, tenant, events.ReasonUnreachable, 0)

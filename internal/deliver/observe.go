@@ -14,12 +14,12 @@ import (
 	"github.com/homing-dev/homing/pkg/graphapi"
 )
 
-// Metrics is told what happens.
+// Metrics is told what happens; the contexts carry the span that it belongs to.
 type Metrics interface {
 	// Outcome counts a terminal outcome; age is the time since acceptance.
-	Outcome(tenant string, o events.Outcome, r events.Reason, age time.Duration)
+	Outcome(ctx context.Context, tenant string, o events.Outcome, r events.Reason, age time.Duration)
 	// Call counts a call to Meta; class is "ok" or a graphapi.Class.
-	Call(class string, events int, took time.Duration)
+	Call(ctx context.Context, class string, events int, took time.Duration)
 	// Claim counts the answer to a claim.
 	Claim(r dedup.Result)
 	// ClickLookup counts a click look-up: found or none.
@@ -28,10 +28,10 @@ type Metrics interface {
 
 type noMetrics struct{}
 
-func (noMetrics) Outcome(string, events.Outcome, events.Reason, time.Duration) {}
-func (noMetrics) Call(string, int, time.Duration)                              {}
-func (noMetrics) Claim(dedup.Result)                                           {}
-func (noMetrics) ClickLookup(context.Context, string)                          {}
+func (noMetrics) Outcome(context.Context, string, events.Outcome, events.Reason, time.Duration) {}
+func (noMetrics) Call(context.Context, string, int, time.Duration)                              {}
+func (noMetrics) Claim(dedup.Result)                                                            {}
+func (noMetrics) ClickLookup(context.Context, string)                                           {}
 
 // startSpan continues the trace of a sampled event; nil for the others, which
 // cost nothing.

@@ -158,15 +158,17 @@ func (b *batch) call(items []*item) *graphapi.Error {
 			it.end(events.Delivered, events.ReasonNone, "")
 			it.fate.fbtrace = result.FbtraceID
 		}
-		// Neither a refused neighbour nor a dead token is an attempt of the event's own.
-		if failure == nil || failure.Class != graphapi.Auth {
-			it.attempts = it.msg.Attempt + 1
+		// However many calls a bisection takes, they are one attempt of the
+		// event's; a token that Meta refused makes it none.
+		it.attempts = it.msg.Attempt + 1
+		if failure != nil && failure.Class == graphapi.Auth {
+			it.attempts = it.msg.Attempt
 		}
 	}
 	if failure == nil {
 		b.Gates.Succeeded(b.ctx, b.tenantID, result.Usage)
 	}
-	b.Metrics.Call(className(failure), len(items), took)
+	b.Metrics.Call(ctx, className(failure), len(items), took)
 	b.endCall(span, items, result, failure)
 	b.logCall(items, result, failure, took)
 	return failure

@@ -162,7 +162,7 @@ func (b *batch) record() {
 		if it.claim.Result == dedup.Settled {
 			continue // counted when it was decided
 		}
-		b.Metrics.Outcome(b.tenantID, it.fate.outcome, it.fate.reason, b.Now().Sub(it.msg.AcceptedAt))
+		b.Metrics.Outcome(it.context(b.ctx), b.tenantID, it.fate.outcome, it.fate.reason, b.Now().Sub(it.msg.AcceptedAt))
 		if it.fate.outcome == events.Dead || it.fate.outcome == events.Held {
 			b.Logger.LogAttrs(b.ctx, slog.LevelWarn, "event.buried",
 				slog.String("tenant", b.tenantID), slog.String("event_id", it.msg.EventID),
