@@ -98,8 +98,8 @@ func (s *Store) Put(ctx context.Context, clicks []events.Click) error {
 	pipe := s.rdb.Pipeline()
 	for i := range clicks {
 		c := &clicks[i]
-		if c.Clid == "" || c.At < oldest {
-			continue
+		if c.Clid == "" || c.At < oldest || strings.Contains(c.Clid, separator) {
+			continue // never a click of Meta's; what is posted is checked before
 		}
 		for _, person := range c.Persons {
 			key := keyOf(c.Tenant, person)
