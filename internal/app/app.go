@@ -17,6 +17,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/homing-dev/homing/internal/deliver"
 	"github.com/homing-dev/homing/internal/queue"
 	"github.com/homing-dev/homing/internal/recovery"
 	"github.com/homing-dev/homing/internal/telemetry"
@@ -65,6 +66,8 @@ type App struct {
 	role Role
 	env  Surroundings
 	log  *slog.Logger
+	// level is the least that is logged; the ops port changes it.
+	level *slog.LevelVar
 
 	telemetry *telemetry.Telemetry
 	tenants   *tenants.Directory
@@ -73,6 +76,7 @@ type App struct {
 	queue     *queue.Queue
 	claims    dedup.Store
 	guard     *recovery.Guard
+	gates     *deliver.Gates // nil without the worker's role
 
 	ops, api       net.Listener
 	opsSrv, apiSrv *http.Server
@@ -101,8 +105,9 @@ func New(opt Options, role Role, env Surroundings) (a *App, err error) {
 	if env.Log == nil {
 		env.Log = os.Stderr
 	}
-	a = &App{opt: opt, role: role, env: env, failed: make(chan error, 1)}
-	a.log = newLogger(env.Log, opt).With("process", role.String())
+	a = &App{opt: opt, role: role, env: env, failed: make(chan error, 1), level: new(slog.LevelVar)}
+	a.level.Set(opt.LogLevel.Level())
+	a.log = newLogger(env.Log, opt.LogFormat, a.level).With("process", role.String())
 	defer func(made *App) { // by then the returned one is nil
 		if err != nil {
 			err = errors.Join(err, made.teardown(context.Background()))
@@ -191,6 +196,7 @@ func (a *App) Start(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	a.watchLevels(background, a.gates)
 	a.ready.set(nil)
 	a.log.Info("started", "api", a.Addr(), "ops", a.OpsAddr(), "tenants", len(a.tenants.All()), "version", a.env.Version)
 	return nil
@@ -250,10 +256,10 @@ func (a *App) teardown(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-func newLogger(w io.Writer, opt Options) *slog.Logger {
-	o := &slog.HandlerOptions{Level: opt.LogLevel.Level()}
-	if opt.LogFormat == "text" {
-		return slog.New(slog.NewTextHandler(w, o))
+func newLogger(w io.Writer, format LogFormat, level slog.Leveler) *slog.Logger {
+	o := &slog.HandlerOptions{Level: level}
+	if format == LogText {
+		return slog.New(telemetry.WithTrace(slog.NewTextHandler(w, o)))
 	}
-	return slog.New(slog.NewJSONHandler(w, o))
+	return slog.New(telemetry.WithTrace(slog.NewJSONHandler(w, o)))
 }

@@ -34,8 +34,7 @@ type Connections struct {
 
 // Connect returns connections as opt has them. Warnings go to log.
 func Connect(opt Options, log io.Writer) *Connections {
-	opt.LogLevel, opt.LogFormat = "warn", LogText
-	return &Connections{opt: opt, log: newLogger(log, opt)}
+	return &Connections{opt: opt, log: newLogger(log, LogText, slog.LevelWarn)}
 }
 
 // Close closes what was opened.
@@ -56,7 +55,7 @@ func (c *Connections) JetStream() (jetstream.JetStream, error) {
 		c.nats, err = queue.Connect(url, c.opt.NATSCreds, c.opt.NATSCA, c.log,
 			nats.RetryOnFailedConnect(false), nats.Timeout(connectWithin), nats.MaxReconnects(10))
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("%w; does NATS run where it points?", err)
 		}
 		c.cleanups = append(c.cleanups, c.nats.Close)
 	}

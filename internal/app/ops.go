@@ -53,6 +53,8 @@ func (a *App) serveOps() {
 		writeJSON(w, http.StatusOK, Version(a.env.Version))
 	})
 	mux.Handle("GET /metrics", a.telemetry.Handler())
+	mux.HandleFunc("GET /loglevel", a.getLogLevel)
+	mux.HandleFunc("PUT /loglevel", a.putLogLevel)
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)

@@ -81,6 +81,7 @@ func (a *App) startWorker(background context.Context) error {
 		Redis: a.redis, Backoff: deliver.FullJitter(a.opt.RetryMin, a.opt.RetryMax),
 		Probe: a.opt.GraphTimeout + 5*time.Second, Logger: a.log,
 	})
+	a.gates = gates
 	drainer := deliver.NewDrainer(deliver.DrainOptions{Queue: a.queue, Gates: gates, Redis: a.redis, Logger: a.log})
 	retries := &retries{queue: a.queue, limit: uint64(a.opt.RetryMaxPending)}
 	deliverer := deliver.New(deliver.Options{
@@ -95,8 +96,10 @@ func (a *App) startWorker(background context.Context) error {
 		Budget: maxHeld, Behind: a.queue.OthersWaiting,
 		Deliver: deliverer.Deliver, Settle: a.queue.Settle,
 	})
+	audit := &auditor{queue: a.queue, redis: a.redis, ackWait: a.opt.AckWait, now: time.Now, log: a.log}
 	a.goUntilStop(background, a.guard.Run)
 	a.goUntilStop(background, gates.Run)
+	a.goUntilStop(background, audit.run)
 	a.goUntilStop(background, retries.run)
 	a.atStop("tenants", a.openOnNewSecret(gates))
 	a.atStop("lanes", func(ctx context.Context) error {

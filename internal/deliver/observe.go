@@ -103,3 +103,11 @@ func (b *batch) finish() {
 		it.span.End()
 	}
 }
+
+// context carries the item's span, if it has one.
+func (it *item) context(ctx context.Context) context.Context {
+	if it.span == nil {
+		return ctx
+	}
+	return trace.ContextWithSpan(ctx, it.span)
+}

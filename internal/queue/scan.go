@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -28,6 +29,7 @@ type span struct {
 	since   time.Time // stored at or after; only without from
 	to      uint64    // the last sequence; 0 is the last one there was when the scan began
 	subject string    // may hold wildcards; empty is every subject
+	page    int       // messages asked for at once; 0: scanPage
 }
 
 // storedMsg is a message as it lies in a stream.
@@ -110,7 +112,7 @@ type pageRequest struct {
 
 // page reads one page from a sequence on and reports whether there are more.
 func (p *pager) page(ctx context.Context, s span, from uint64, fn func(*storedMsg) error) (more bool, err error) {
-	req := pageRequest{Seq: from, Subject: s.subject, Batch: scanPage, MaxBytes: scanPageBytes}
+	req := pageRequest{Seq: from, Subject: s.subject, Batch: cmp.Or(s.page, scanPage), MaxBytes: scanPageBytes}
 	if from == 1 && !s.since.IsZero() {
 		since := s.since.UTC()
 		req.Seq, req.StartTime = 0, &since

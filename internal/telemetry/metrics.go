@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/homing-dev/homing/pkg/dedup"
 	"github.com/homing-dev/homing/pkg/events"
+	"github.com/homing-dev/homing/pkg/graphapi"
 )
 
 // Metrics are the instruments of the contract. Their Prometheus names follow
@@ -23,8 +25,9 @@ type Metrics struct {
 	webhooks, reloads, incidents           metric.Int64Counter
 	call, age, request                     metric.Float64Histogram
 	batch                                  metric.Int64Histogram
-	meter                                  metric.Meter
 	sets                                   sync.Map // of label values -> metric.MeasurementOption
+	tenants                                *tenantLabels
+	levels                                 atomic.Pointer[Levels]
 }
 
 func newMetrics(m metric.Meter) (*Metrics, error) {
@@ -40,7 +43,7 @@ func newMetrics(m metric.Meter) (*Metrics, error) {
 		return h
 	}
 	ms := &Metrics{
-		meter:        m,
+		tenants:      newTenantLabels(maxTenants),
 		accepted:     counter("homing.events.accepted", "Events stored in JetStream, by tenant."),
 		rejected:     counter("homing.events.rejected", "Events and requests refused, by reason."),
 		outcomes:     counter("homing.outcomes", "Terminal outcomes."),
@@ -53,7 +56,7 @@ func newMetrics(m metric.Meter) (*Metrics, error) {
 		incidents:    counter("homing.redis.incidents", "Times that Redis lost its memory with events in flight."),
 		call: seconds("homing.graph.request.duration", "Calls to Meta.",
 			.025, .05, .1, .2, .4, .6, 1, 1.5, 3, 5, 10, 20),
-		age: seconds("homing.event.age", "Acceptance to terminal outcome.",
+		age: seconds("homing.event.age", "Acceptance to terminal outcome, by outcome.",
 			.05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200, 43200, 172800, 604800),
 		request: seconds("homing.http.request.duration", "Requests served, by route and status.",
 			.0005, .001, .002, .005, .01, .025, .05, .1, .25, .5, 1, 5),
@@ -65,7 +68,44 @@ func newMetrics(m metric.Meter) (*Metrics, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("telemetry: instruments: %w", err)
 	}
+	if err := ms.newGauges(m); err != nil {
+		return nil, err
+	}
+	ms.begin()
 	return ms, nil
+}
+
+// begin shows every series of a closed set of labels from the start: what
+// appears with its first count has no increase that an alert could see.
+func (m *Metrics) begin() {
+	ctx := context.Background()
+	m.clicksStored.Add(ctx, 0)
+	m.incidents.Add(ctx, 0)
+	m.attempts.Add(ctx, 0, m.with("class", "ok"))
+	for c := graphapi.NotSent; c <= graphapi.Unknown; c++ {
+		m.attempts.Add(ctx, 0, m.with("class", c.String()))
+	}
+	for r := dedup.Unanswered; r <= dedup.Duplicate; r++ {
+		m.claims.Add(ctx, 0, m.with("result", r.String()))
+	}
+	for _, r := range []string{"found", "none", "unavailable", "skipped"} {
+		m.lookups.Add(ctx, 0, m.with("result", r))
+	}
+	for _, r := range []string{"stored", "ignored", "unauthorized", "refused", "unavailable", "verified", "forbidden", "unknown_waba", "no_person", "invalid_click"} {
+		m.webhooks.Add(ctx, 0, m.with("result", r))
+	}
+	for _, r := range []string{"ok", "error"} {
+		m.reloads.Add(ctx, 0, m.with("result", r))
+	}
+}
+
+// Begin shows the series of a tenant from the start.
+func (m *Metrics) Begin(tenant string) {
+	ctx, tenant := context.Background(), m.tenants.of(tenant)
+	m.accepted.Add(ctx, 0, m.with("tenant", tenant))
+	for _, o := range []events.Outcome{events.Delivered, events.Duplicate} {
+		m.outcomes.Add(ctx, 0, m.with("tenant", tenant, "outcome", string(o), "reason", ""))
+	}
 }
 
 // with returns the attribute set of label pairs, made once.
@@ -86,7 +126,7 @@ func (m *Metrics) with(pairs ...string) metric.MeasurementOption {
 
 // Accepted counts a stored event.
 func (m *Metrics) Accepted(ctx context.Context, tenant string) {
-	m.accepted.Add(ctx, 1, m.with("tenant", tenant))
+	m.accepted.Add(ctx, 1, m.with("tenant", m.tenants.of(tenant)))
 }
 
 // Rejected counts a refused event or request.
@@ -95,14 +135,13 @@ func (m *Metrics) Rejected(ctx context.Context, reason string) {
 }
 
 // Outcome counts a terminal outcome.
-func (m *Metrics) Outcome(tenant string, o events.Outcome, r events.Reason, age time.Duration) {
-	m.outcomes.Add(context.Background(), 1, m.with("tenant", tenant, "outcome", string(o), "reason", string(r)))
-	m.age.Record(context.Background(), age.Seconds())
+func (m *Metrics) Outcome(ctx context.Context, tenant string, o events.Outcome, r events.Reason, age time.Duration) {
+	m.outcomes.Add(ctx, 1, m.with("tenant", m.tenants.of(tenant), "outcome", string(o), "reason", string(r)))
+	m.age.Record(ctx, age.Seconds(), m.with("outcome", string(o)))
 }
 
 // Call counts a call to Meta.
-func (m *Metrics) Call(class string, events int, took time.Duration) {
-	ctx := context.Background()
+func (m *Metrics) Call(ctx context.Context, class string, events int, took time.Duration) {
 	m.attempts.Add(ctx, 1, m.with("class", class))
 	m.batch.Record(ctx, int64(events))
 	m.call.Record(ctx, took.Seconds())

@@ -61,7 +61,8 @@ func New(ctx context.Context, opt Options) (*Telemetry, error) {
 	if err != nil {
 		return nil, fmt.Errorf("telemetry: prometheus exporter: %w", err)
 	}
-	meters := metric.NewMeterProvider(metric.WithReader(exporter), metric.WithResource(res))
+	meters := metric.NewMeterProvider(metric.WithReader(exporter), metric.WithResource(res),
+		metric.WithCardinalityLimit(maxSeries))
 	metrics, err := newMetrics(meters.Meter(scope))
 	if err != nil {
 		return nil, err
@@ -69,7 +70,12 @@ func New(ctx context.Context, opt Options) (*Telemetry, error) {
 	return &Telemetry{Metrics: metrics, traces: traces, meters: meters, registry: registry}, nil
 }
 
-const scope = "github.com/homing-dev/homing"
+const (
+	scope = "github.com/homing-dev/homing"
+	// maxSeries bounds the series of one metric: a thousand tenants with every
+	// outcome and reason stay below it.
+	maxSeries = 30_000
+)
 
 // newTraces exports spans only when an endpoint is set. Without one trace ids
 // are still made, since answers and log lines carry them.

@@ -1,0 +1,59 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/homing-dev/homing/pkg/events"
+)
+
+// Levels is Status without the consumers: one request a stream.
+func (q *Queue) Levels(ctx context.Context) ([]StreamStatus, error) {
+	var all []StreamStatus
+	for _, cfg := range Streams(q.cfg) {
+		s, err := q.js.Stream(ctx, cfg.Name)
+		if err != nil {
+			return nil, adminError("stream "+cfg.Name, err)
+		}
+		info := s.CachedInfo()
+		level := StreamStatus{
+			Name: cfg.Name, Messages: info.State.Msgs, Bytes: info.State.Bytes, MaxBytes: info.Config.MaxBytes,
+			FirstSeq: info.State.FirstSeq, LastSeq: info.State.LastSeq,
+		}
+		if level.Messages > 0 {
+			level.Oldest = info.State.FirstTime
+		}
+		all = append(all, level)
+	}
+	return all, nil
+}
+
+// Waiting is when an event that waits was accepted, and when it happened; a time
+// that can't be read is zero.
+type Waiting struct{ AcceptedAt, EventAt time.Time }
+
+// Oldest returns the n oldest messages of a stream of events, or all when there
+// are fewer.
+func (q *Queue) Oldest(ctx context.Context, stream string, n int) ([]Waiting, error) {
+	var oldest []Waiting
+	_, err := q.scan(ctx, stream, span{page: n}, func(m *storedMsg) error {
+		if len(oldest) == n {
+			return errEnough
+		}
+		env, _ := m.envelope(stream) // without a header it is as old as its message
+		w := Waiting{AcceptedAt: env.AcceptedAt}
+		if e, err := events.DecodeEvent(m.data); err == nil {
+			w.EventAt = time.Unix(e.Time, 0)
+		}
+		oldest = append(oldest, w)
+		return nil
+	})
+	if errors.Is(err, errEnough) {
+		err = nil
+	}
+	return oldest, err
+}
+
+// errEnough ends a scan.
+var errEnough = errors.New("queue: enough was read")
