@@ -186,13 +186,16 @@ func (g *Guard) recover(ctx context.Context, since time.Time, wait time.Duration
 	marker := dedup.Marker{}
 	marker.RunID, _ = g.opt.RunID(ctx) // hidden: empty
 	if !quiet {
-		// Something was in flight: what comes back from then on may have been
-		// sent by a claim that Redis forgot.
 		g.opt.Incident()
 		g.opt.Logger.WarnContext(ctx, "redis.incident", "since", since, "waited", g.opt.Now().Sub(found))
 	}
 	if err := g.rebuild(ctx, since); err != nil {
 		return err
+	}
+	if !quiet {
+		// Something was in flight: what comes back, now that claims go on, may
+		// have been sent by a claim that Redis forgot.
+		marker.IncidentAt = g.opt.Now()
 	}
 	return g.mark(ctx, marker)
 }
