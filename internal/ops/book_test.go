@@ -155,6 +155,22 @@ func TestWhatTheLedgerForgotIsNotLost(t *testing.T) {
 	}
 }
 
+// What has moved on since it was seen is not in two places.
+func TestARecheckBooksOnlySuspects(t *testing.T) {
+	b := newBook(queue.Horizon{Acceptances: 3}, time.Time{}, time.Time{})
+	b.see(waiting, queue.Sighting{Number: 1, Tenant: "acme"})
+	b.see(waiting, queue.Sighting{Number: 2, Tenant: "acme"})
+	b.see(retrying, queue.Sighting{Number: 2, Tenant: "acme"})
+	b.recheck()
+	b.see(retrying, queue.Sighting{Number: 1, Tenant: "acme"}) // moved meanwhile
+	b.see(retrying, queue.Sighting{Number: 2, Tenant: "acme"}) // was twice, is not
+	b.see(parked, queue.Sighting{Number: 3, Tenant: "acme"})   // was nowhere, is here
+	want := [columns]int64{colWaiting: 1, colRetrying: 1, colParked: 1}
+	if diff := cmp.Diff(want, *b.tenants["acme"]); diff != "" || len(b.twice) != 0 {
+		t.Errorf("twice %v (-want +got):\n%s", b.twice, diff)
+	}
+}
+
 func TestStraysAreCounted(t *testing.T) {
 	b := newBook(queue.Horizon{Acceptances: 1}, time.Time{}, time.Time{})
 	b.see(retrying, queue.Sighting{Tenant: "acme"})

@@ -84,10 +84,10 @@ func (l *Letter) Left(now time.Time) (time.Duration, bool) {
 // LetterDetail is all that is known of a dead letter.
 type LetterDetail struct {
 	Letter
-	Headers map[string][]string `json:"headers"`
-	Event   *Event              `json:"event"` // null when it can't be decoded
-	Bytes   int                 `json:"bytes"` // of the stored event
-	Fault   string              `json:"fault"` // what is wrong with the headers
+	Headers map[string]string `json:"headers"`
+	Event   *Event            `json:"event"` // null when it can't be decoded
+	Bytes   int               `json:"bytes"` // of the stored event
+	Fault   string            `json:"fault"` // what is wrong with the headers
 }
 
 // Event is a stored event as it is shown: whatever named a person is a hash.
@@ -135,7 +135,10 @@ func (o Letters) Show(ctx context.Context, id uint64) (*LetterDetail, error) {
 		return nil, err
 	}
 	l := o.open(stored)
-	d := &LetterDetail{Letter: l.Letter, Headers: stored.Header, Bytes: len(stored.Message.Data)}
+	d := &LetterDetail{Letter: l.Letter, Headers: map[string]string{}, Bytes: len(stored.Message.Data)}
+	for name := range stored.Header {
+		d.Headers[name] = stored.Header.Get(name)
+	}
 	if fault := stored.Message.Fault; fault != nil {
 		d.Fault = fault.Error()
 	}

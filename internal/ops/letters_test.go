@@ -66,6 +66,7 @@ func TestListFilters(t *testing.T) {
 		"another name":  {ops.Filter{EventName: events.Lead}, nil},
 		"reason":        {ops.Filter{Reason: events.ReasonRejectedByMeta}, []uint64{1, 2}},
 		"since":         {ops.Filter{Since: d.now.Add(-time.Hour)}, []uint64{1, 2, 3, 5}},
+		"just now":      {ops.Filter{Since: d.now}, []uint64{1, 2, 3, 5}},
 		"until":         {ops.Filter{Until: d.now.Add(-time.Hour)}, []uint64{4}},
 		"the oldest":    {ops.Filter{Limit: 2}, []uint64{1, 2}},
 		"ids":           {ops.Filter{IDs: []uint64{3, 1, 3, 77}}, []uint64{1, 3}},
@@ -93,7 +94,7 @@ func TestShowALetter(t *testing.T) {
 	if got.Event == nil || got.Event.Clid != "ARAk" || len(got.Event.Phones) != 1 {
 		t.Errorf("event: %+v", got.Event)
 	}
-	if got.Headers[queue.HeaderEventID][0] != "order-1" {
+	if got.Headers[queue.HeaderEventID] != "order-1" {
 		t.Errorf("headers: %v", got.Headers)
 	}
 	if _, err := d.letters().Show(d.ctx, 99); !errors.Is(err, queue.ErrNoLetter) {

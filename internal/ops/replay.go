@@ -242,12 +242,11 @@ func (r *replay) pace(ctx context.Context, n int) error {
 	if r.opt.Rate <= 0 {
 		return nil
 	}
-	if first := r.sentAt.IsZero(); !first {
-		due := r.sentAt.Add(time.Duration(float64(n) / r.opt.Rate * float64(time.Second)))
-		if wait := due.Sub(r.now()); wait > 0 {
-			if err := pauser(r.Pause).or()(ctx, wait); err != nil {
-				return err
-			}
+	// Before the first chunk sentAt is zero, and the time long past.
+	due := r.sentAt.Add(time.Duration(float64(n) / r.opt.Rate * float64(time.Second)))
+	if wait := due.Sub(r.now()); wait > 0 {
+		if err := pauser(r.Pause).or()(ctx, wait); err != nil {
+			return err
 		}
 	}
 	r.sentAt = r.now()
