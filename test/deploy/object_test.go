@@ -34,9 +34,9 @@ type podTemplate struct {
 		HostNetwork        bool   `yaml:"hostNetwork"`
 		HostPID            bool   `yaml:"hostPID"`
 		Security           struct {
-			NonRoot bool `yaml:"runAsNonRoot"`
-			User    int  `yaml:"runAsUser"`
-			Seccomp struct{ Type string }
+			NonRoot bool                  `yaml:"runAsNonRoot"`
+			User    int                   `yaml:"runAsUser"`
+			Seccomp struct{ Type string } `yaml:"seccompProfile"`
 		} `yaml:"securityContext"`
 		Init       []container `yaml:"initContainers"`
 		Containers []container
