@@ -23,8 +23,9 @@ const (
 func (b *batch) send() {
 	var part []*item
 	size := 0
-	for _, it := range b.with(open) {
-		if size+len(it.body)+1 > maxBody && len(part) > 0 {
+	waiting := b.with(open)
+	for _, it := range waiting {
+		if len(part) > 0 && (size+len(it.body)+1 > maxBody || len(part) >= smaller(len(waiting), it.msg.Deliveries)) {
 			b.post(part)
 			part, size = nil, 0
 		}
@@ -34,6 +35,16 @@ func (b *batch) send() {
 	if len(part) > 0 {
 		b.post(part)
 	}
+}
+
+// smaller is how many of n events go into one call. A batch that comes back again
+// and again was too slow to bisect: each time its calls are half as large, so
+// that in the end the bad event is found.
+func smaller(n int, deliveries uint64) int {
+	if deliveries > 2 {
+		n >>= min(deliveries-2, 10)
+	}
+	return max(n, 1)
 }
 
 // gate parks what may not be sent now. Events whose end is known pass: they are

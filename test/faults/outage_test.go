@@ -108,6 +108,44 @@ func TestOutages(t *testing.T) {
 	}
 }
 
+// TestFlushedUnderPressure takes Redis's memory while thousands of events are in
+// the worker's hands: only those in calls to Meta at that moment may be held.
+func TestFlushedUnderPressure(t *testing.T) {
+	t.Parallel()
+	s := start(t, harness.Options{})
+	s.Fault(sandbox.Fault{Action: sandbox.Action{Latency: 100 * time.Millisecond}})
+	tapAll(s)
+	var promises harness.Promises
+	const count, batch = 4000, 500
+	most := 0
+	for first := 0; first < count; first += batch {
+		convertBatch(s, &promises, first, batch)
+		if first == count/2 {
+			most = s.Claimed() + 2*200 // what is claimed while we count
+			s.Redis.Flush()
+		}
+	}
+	f := s.Judge(&promises, within)
+	t.Logf("%s; about %d were in flight", f, most)
+	if f.Held > most || f.Dead+f.NoClick+f.Doubles > 0 {
+		t.Errorf("%s; at most %d were in flight", f, most)
+	}
+}
+
+// convertBatch posts purchases in one request.
+func convertBatch(s *harness.Stack, p *harness.Promises, first, count int) {
+	s.T.Helper()
+	var events []map[string]any
+	for n := first; n < first+count; n++ {
+		id := fmt.Sprintf("order-%d", n)
+		events = append(events, harness.Conversion("Purchase", id, harness.Phone(n%people)))
+		p.Add(s.Tenants[0], "Purchase", id, clidOf(n%people))
+	}
+	if a, err := s.Insist(s.Tenants[0], harness.PathEvents, events); err != nil || a.Body.Accepted != count {
+		s.T.Fatalf("%d %d accepted, %v", a.Code, a.Body.Accepted, err)
+	}
+}
+
 // TestMetaFails lets Meta refuse calls and events, and counts the calls it takes
 // to deliver all others all the same.
 func TestMetaFails(t *testing.T) {
@@ -130,14 +168,7 @@ func TestMetaFails(t *testing.T) {
 	s.Workers[0].Terminate(within) // full batches are what is counted
 	var promises harness.Promises
 	for first := 0; first < count; first += batch {
-		var events []map[string]any
-		for n := first; n < first+batch; n++ {
-			events = append(events, harness.Conversion("Purchase", fmt.Sprintf("order-%d", n), harness.Phone(n%people)))
-			promises.Add(s.Tenants[0], "Purchase", fmt.Sprintf("order-%d", n), clidOf(n%people))
-		}
-		if a, err := s.Insist(s.Tenants[0], harness.PathEvents, events); err != nil || a.Body.Accepted != batch {
-			t.Fatalf("%d %d accepted, %v", a.Code, a.Body.Accepted, err)
-		}
+		convertBatch(s, &promises, first, batch)
 	}
 	s.Workers[0].Start()
 	f := s.Judge(&promises, within)

@@ -17,6 +17,8 @@ type Proxy struct {
 	mode   mode
 	thawed chan struct{} // closed when the line is not frozen
 	conns  map[net.Conn]bool
+	listen net.Listener // nil while the line is cut
+	t      testing.TB
 }
 
 type mode int
@@ -30,16 +32,9 @@ const (
 // NewProxy opens a line to an address. It ends with t.
 func NewProxy(t testing.TB, target string) *Proxy {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &Proxy{Addr: l.Addr().String(), target: target, thawed: closedChan(), conns: map[net.Conn]bool{}}
-	t.Cleanup(func() {
-		_ = l.Close()
-		p.Cut()
-	})
-	go p.serve(l)
+	p := &Proxy{Addr: Addr(t), target: target, thawed: closedChan(), conns: map[net.Conn]bool{}, t: t}
+	t.Cleanup(p.Cut)
+	p.Mend()
 	return p
 }
 
@@ -68,7 +63,18 @@ func (p *Proxy) set(m mode) {
 		p.thawed = make(chan struct{})
 	}
 	p.mode = m
-	if m == cut {
+	if m != cut && p.listen == nil {
+		l, err := net.Listen("tcp", p.Addr)
+		if err != nil {
+			p.t.Errorf("the line to %s can't be mended: %v", p.target, err)
+			return
+		}
+		p.listen = l
+		go p.serve(l)
+	}
+	if m == cut && p.listen != nil {
+		_ = p.listen.Close()
+		p.listen = nil
 		for c := range p.conns {
 			reset(c)
 		}
