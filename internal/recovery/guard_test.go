@@ -82,9 +82,11 @@ func TestLostMemoryIsRebuilt(t *testing.T) {
 					if g.Whole() == nil {
 						t.Errorf("trusted after %v", time.Since(start))
 					}
-					if len(m.since) != 0 {
-						t.Error("rebuilt while events were in flight")
-					}
+					m.locked(func() {
+						if len(m.since) != 0 {
+							t.Error("rebuilt while events were in flight")
+						}
+					})
 					after(1)
 				}
 				synctest.Wait()
