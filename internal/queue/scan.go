@@ -53,7 +53,7 @@ func (q *Queue) scan(ctx context.Context, stream string, s span, fn func(*stored
 	if s.to == 0 {
 		s.to = found.CachedInfo().State.LastSeq
 	}
-	inbox := nats.NewInbox()
+	inbox := q.nc.NewInbox() // with the prefix that the account may be bound to
 	sub, err := q.nc.SubscribeSync(inbox + ".*")
 	if err != nil {
 		return 0, fmt.Errorf("%w: read %s: %w", ErrUnavailable, stream, err)

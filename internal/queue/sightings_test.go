@@ -3,10 +3,13 @@ package queue_test
 import (
 	"context"
 	"errors"
+	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats.go"
 
 	"github.com/homing-dev/homing/internal/queue"
 	"github.com/homing-dev/homing/pkg/events"
@@ -134,6 +137,48 @@ func TestAScanEndsWithItsContextAndItsReader(t *testing.T) {
 	}
 	if err := f.q.ReadSightings(f.ctx, "HOMING_NONE", nil); err == nil {
 		t.Error("a stream that is not there was read")
+	}
+}
+
+// An account may be allowed to hear its own inboxes only.
+func TestAScanKeepsToTheInboxOfItsConnection(t *testing.T) {
+	f := start(t, small())
+	f.publish(t, event("acme", 1))
+	nc, err := queue.Connect("", "", "", slog.New(slog.DiscardHandler), f.srv.ClientOption(), nats.CustomInboxPrefix("_INBOX.operator"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	q, err := queue.Open(nc, f.cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer q.Close()
+	heard, err := f.nc.SubscribeSync("_INBOX.>")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.nc.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if err := q.ReadSightings(f.ctx, queue.StreamEvents, func(queue.Sighting) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	answers := 0
+	for {
+		m, err := heard.NextMsg(100 * time.Millisecond)
+		if err != nil {
+			break
+		}
+		if m.Header.Get("Nats-Sequence") != "" {
+			answers++
+			if !strings.HasPrefix(m.Subject, "_INBOX.operator.") {
+				t.Errorf("an answer went to %s", m.Subject)
+			}
+		}
+	}
+	if answers != 1 {
+		t.Errorf("heard %d answers, want 1", answers)
 	}
 }
 
