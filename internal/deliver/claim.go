@@ -2,6 +2,7 @@ package deliver
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/homing-dev/homing/internal/crash"
@@ -50,7 +51,7 @@ func (b *batch) claim() {
 	crash.At(crash.AfterClaim)
 	if err != nil {
 		b.Alarm(err)
-		b.unclaim(items, msgs, claims)
+		b.unclaim(items, msgs, claims, errors.Is(err, dedup.ErrIncident))
 		return
 	}
 	for i, it := range items {
@@ -109,14 +110,22 @@ func policy(t *tenants.Tenant, name events.Name) tenants.Policy {
 
 // unclaim hands back messages whose claim has no answer. As long as their keys
 // might be ours, nobody else may take them for sent: the claims are released
-// first, however long Redis takes to answer.
-func (b *batch) unclaim(items []*item, msgs []dedup.Message, claims []dedup.Claim) {
+// first, however long Redis takes to answer. forgot says that Redis did answer,
+// and has lost its memory.
+func (b *batch) unclaim(items []*item, msgs []dedup.Message, claims []dedup.Claim, forgot bool) {
 	released := len(claims) == 0 || b.persist(items, func(ctx context.Context) error {
 		return b.giveUp(ctx, msgs, claims)
 	})
 	for _, it := range items {
 		it.fate = fate{step: forget}
-		if released {
+		switch {
+		case !released:
+		case forgot && it.msg.Deliveries == 1 && it.event != nil && !b.RetriesFull():
+			// A round through the queue makes its deliveries count from one again:
+			// else, after the incident, it would pass for an event that a dead
+			// worker may have sent, and be held.
+			it.retryAt(events.ReasonTransient, b.Now().Add(redisPause))
+		default:
 			it.fate = fate{step: handback, delay: redisPause}
 		}
 	}

@@ -209,21 +209,32 @@ func TestJournalAway(t *testing.T) {
 }
 
 func TestUnansweredClaimIsReleasedAndHandedBack(t *testing.T) {
-	f := setup(t)
-	f.store.claimErr = dedup.ErrIncident
-	var alarms []error
-	f.opt.Alarm = func(err error) { alarms = append(alarms, err) }
-	got := f.deliver(f.messages(2)...)
-	for _, d := range got {
-		if d.Action != queue.Nak || d.Delay != 2*time.Second {
-			t.Errorf("decision %+v", d)
-		}
-	}
-	if !slices.Equal(f.steps.all(), []string{"claim 2", "release 2"}) {
-		t.Errorf("steps %v", f.steps.all())
-	}
-	if len(alarms) != 1 || !errors.Is(alarms[0], dedup.ErrIncident) {
-		t.Errorf("alarms %v", alarms)
+	for name, tt := range map[string]struct {
+		err  error
+		want queue.Action
+	}{
+		"no answer": {errors.New("i/o timeout"), queue.Nak},
+		// Handed back it would look as if it had been sent before the incident.
+		"memory lost": {dedup.ErrIncident, queue.Retry},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := setup(t)
+			f.store.claimErr = tt.err
+			var alarms []error
+			f.opt.Alarm = func(err error) { alarms = append(alarms, err) }
+			again := f.message(f.event(events.Lead, "again"))
+			again.Deliveries = 2
+			got := f.deliver(f.message(f.event(events.Lead, "first")), again)
+			if got[0].Action != tt.want || got[1].Action != queue.Nak || got[1].Delay != 2*time.Second {
+				t.Errorf("decisions %+v", got)
+			}
+			if !slices.Equal(f.steps.all(), []string{"claim 2", "release 2"}) {
+				t.Errorf("steps %v", f.steps.all())
+			}
+			if len(alarms) != 1 || !errors.Is(alarms[0], tt.err) {
+				t.Errorf("alarms %v", alarms)
+			}
+		})
 	}
 }
 
