@@ -80,6 +80,7 @@ type App struct {
 
 	ops, api       net.Listener
 	opsSrv, apiSrv *http.Server
+	edge           edge
 	ready          readiness
 	cleanups       []cleanup
 	failed         chan error
@@ -182,6 +183,9 @@ func (a *App) Start(ctx context.Context) (err error) {
 	background, cancel := context.WithCancel(context.Background())
 	a.atStop("background", func(context.Context) error { cancel(); return nil })
 	a.serveOps()
+	if a.role.has(API) {
+		a.serveAPI()
+	}
 	if err := a.connect(ctx); err != nil {
 		return err
 	}

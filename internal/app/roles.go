@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
@@ -55,14 +56,39 @@ func (a *App) startAPI(background context.Context) error {
 	handler := otelhttp.NewHandler(server, "api", otelhttp.WithTracerProvider(a.telemetry.TracerProvider()),
 		otelhttp.WithPropagators(a.telemetry.Propagator()), otelhttp.WithMeterProvider(noop.NewMeterProvider()),
 		otelhttp.WithSpanNameFormatter(func(_ string, r *http.Request) string { return r.Method }))
-	a.apiSrv = ingest.NewHTTPServer(handler, a.log)
-	a.serve("api", a.apiSrv, a.api)
+	a.edge.open(handler)
+	// Registered now, so that requests end before what they need is closed.
 	a.atStop("api", func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, inFlight)
 		defer cancel()
 		return a.apiSrv.Shutdown(ctx)
 	})
 	return nil
+}
+
+// serveAPI listens for requests. Until startAPI has opened the edge they are
+// told to come again.
+func (a *App) serveAPI() {
+	a.apiSrv = ingest.NewHTTPServer(&a.edge, a.log)
+	a.serve("api", a.apiSrv, a.api)
+}
+
+// edge is the public handler; it refuses everything until it is opened, so that
+// nobody waits for a process that waits for NATS.
+type edge struct{ handler atomic.Pointer[http.Handler] }
+
+func (e *edge) open(h http.Handler) { e.handler.Store(&h) }
+
+func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if h := e.handler.Load(); h != nil {
+		(*h).ServeHTTP(w, r)
+		return
+	}
+	w.Header().Set("Retry-After", "2")
+	writeJSON(w, http.StatusServiceUnavailable, map[string]any{
+		"success": false, "reason": "queue_unavailable",
+		"message": "this process is starting and has no connection to the queue yet; send it again with the same event_id",
+	})
 }
 
 // startWorker delivers events and stores clicks.

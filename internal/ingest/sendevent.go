@@ -73,26 +73,10 @@ func (s *Server) parse(t *tenants.Tenant, body []byte, fallbackID string, async 
 	it.event, it.warnings = parsed.Event, parsed.Warnings
 	it.event.Tenant = t.ID
 	it.key = it.event.Key()
-	it.refused = supported(t.Mapping(it.event.Name), &it.event)
-	return it
-}
-
-// supported refuses an event that its tenant, or Meta, would not have.
-func supported(m events.Mapping, e *events.Event) *refusal {
-	switch {
-	case m.Reject:
-		return &refusal{
-			status: http.StatusBadRequest, reason: events.ReasonEventNotSupported, field: "event_name",
-			message: "this tenant is set up to refuse " + string(e.Name),
-		}
-	case m.ActionSource == events.SystemGenerated && len(e.Phones)+len(e.Emails)+len(e.ExternalIDs) == 0:
-		return &refusal{
-			status: http.StatusBadRequest, reason: events.ReasonEventNotSupported, field: "event_name",
-			message: "Meta takes " + string(e.Name) + " only with a phone_number, email or external_id",
-		}
-	default:
-		return nil
+	if err := t.Mapping(it.event.Name).Check(&it.event); err != nil {
+		it.refused = badRequest(err)
 	}
+	return it
 }
 
 // live reports whether the item still has to go somewhere.
