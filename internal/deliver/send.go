@@ -242,7 +242,7 @@ func (b *batch) logCall(items []*item, result graphapi.Result, err *graphapi.Err
 		slog.String("dataset", b.tenant.DatasetID),
 		slog.Int("events", len(items)),
 		slog.String("class", className(err)),
-		slog.Duration("took", took),
+		slog.Duration("duration", took),
 		slog.String("event_id", items[0].msg.EventID),
 		slog.String("accept", items[0].msg.Accept),
 		slog.String("trace_id", traceID(items[0].msg.Trace)),

@@ -86,7 +86,7 @@ func TestTenantsAreCapped(t *testing.T) {
 		t.Errorf("%d gates, of others %v", len(got), got[",open,other,"])
 	}
 	// The tenants' outcomes must not run into the SDK's own limit.
-	if got := samples(families["homing_outcomes_total"]); len(got) != 2002 {
+	if got := samples(families["homing_outcomes_total"]); len(got) != 4004 {
 		t.Errorf("%d series of outcomes", len(got))
 	}
 }

@@ -103,8 +103,16 @@ func (m *Metrics) begin() {
 func (m *Metrics) Begin(tenant string) {
 	ctx, tenant := context.Background(), m.tenants.of(tenant)
 	m.accepted.Add(ctx, 0, m.with("tenant", tenant))
-	for _, o := range []events.Outcome{events.Delivered, events.Duplicate} {
-		m.outcomes.Add(ctx, 0, m.with("tenant", tenant, "outcome", string(o), "reason", ""))
+	for _, o := range []struct {
+		outcome events.Outcome
+		reason  events.Reason
+	}{
+		{events.Delivered, events.ReasonNone},
+		{events.Duplicate, events.ReasonNone},
+		{events.Held, events.ReasonDeliveryUnknown},
+		{events.Held, events.ReasonAttemptsExhausted},
+	} {
+		m.outcomes.Add(ctx, 0, m.with("tenant", tenant, "outcome", string(o.outcome), "reason", string(o.reason)))
 	}
 }
 
