@@ -69,6 +69,7 @@ func TestRedisClientIsOfTheRightKind(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		o.MinIdleConns = 0 // they would be dialled at once, and nobody is there
 		client := redis.NewUniversalClient(o)
 		got := "client"
 		if _, ok := client.(*redis.ClusterClient); ok {
