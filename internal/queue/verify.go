@@ -10,9 +10,14 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
+// ErrNotMade says that all is well with the streams but that some of them, or of
+// their consumers, are still to be made.
+var ErrNotMade = errors.New("not all of them are there yet")
+
 // Verify is for HOMING_STREAMS=external: it changes nothing and says what is
-// missing or would break Homing's promises. Settings that merely differ, such as
-// a larger MaxBytes, are the operator's.
+// missing or would break Homing's promises; ErrNotMade when things are missing
+// and nothing else is wrong. Settings that merely differ, such as a larger
+// MaxBytes, are the operator's.
 func Verify(ctx context.Context, js jetstream.JetStream, cfg Config) error {
 	cfg = cfg.WithDefaults()
 	if err := cfg.validate(); err != nil {
@@ -22,7 +27,7 @@ func Verify(ctx context.Context, js jetstream.JetStream, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	var errs []error
+	var errs, absent []error
 	there := found[StreamEvents].shards()
 	if there == 0 && found[StreamEvents].info != nil {
 		errs = append(errs, fmt.Errorf("stream %s: its metadata has no %s", StreamEvents, metaShards))
@@ -33,7 +38,7 @@ func Verify(ctx context.Context, js jetstream.JetStream, cfg Config) error {
 	for _, want := range Streams(cfg) {
 		have := found[want.Name].info
 		if have == nil {
-			errs = append(errs, fmt.Errorf("stream %s: it does not exist", want.Name))
+			absent = append(absent, fmt.Errorf("stream %s: it does not exist", want.Name))
 			continue
 		}
 		for _, fault := range streamFaults(have.Config, want) {
@@ -46,14 +51,17 @@ func Verify(ctx context.Context, js jetstream.JetStream, cfg Config) error {
 		}
 		have := found[want.Stream].consumers[want.Config.Durable]
 		if have == nil {
-			errs = append(errs, fmt.Errorf("consumer %s of %s: it does not exist", want.Config.Durable, want.Stream))
+			absent = append(absent, fmt.Errorf("consumer %s of %s: it does not exist", want.Config.Durable, want.Stream))
 			continue
 		}
 		for _, fault := range consumerFaults(have.Config, want.Config) {
 			errs = append(errs, fmt.Errorf("consumer %s of %s: %s", want.Config.Durable, want.Stream, fault))
 		}
 	}
-	if err := errors.Join(errs...); err != nil {
+	if len(errs) == 0 && len(absent) > 0 {
+		errs = append(errs, ErrNotMade)
+	}
+	if err := errors.Join(append(errs, absent...)...); err != nil {
 		return fmt.Errorf("queue: HOMING_STREAMS=external, but the streams don't fit (run: homing streams apply):\n%w", err)
 	}
 	return nil
