@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/redis/go-redis/v9"
 
@@ -26,7 +27,10 @@ func (a *App) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	a.nats, err = queue.Connect(natsURL, a.opt.NATSCreds, a.opt.NATSCA, a.log, a.env.NATS...)
+	// A prefix of its own for each role lets an account keep the answers to one
+	// role from the others.
+	opts := append([]nats.Option{nats.CustomInboxPrefix("_INBOX." + a.role.String())}, a.env.NATS...)
+	a.nats, err = queue.Connect(natsURL, a.opt.NATSCreds, a.opt.NATSCA, a.log, opts...)
 	if err != nil {
 		return err
 	}
@@ -84,9 +88,10 @@ func (a *App) openQueue(ctx context.Context) error {
 	return nil
 }
 
-// transient reports whether err may pass when JetStream has settled.
+// transient reports whether err may pass when JetStream has settled, or when
+// whoever makes the streams has.
 func transient(err error) bool {
-	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, queue.ErrUnavailable)
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, queue.ErrUnavailable) || errors.Is(err, queue.ErrNotMade)
 }
 
 func (o Options) queueConfig() queue.Config {
