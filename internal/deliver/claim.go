@@ -2,7 +2,6 @@ package deliver
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/homing-dev/homing/internal/crash"
@@ -51,7 +50,7 @@ func (b *batch) claim() {
 	crash.At(crash.AfterClaim)
 	if err != nil {
 		b.Alarm(err)
-		b.unclaim(items, msgs, claims, errors.Is(err, dedup.ErrIncident))
+		b.unclaim(items, msgs, claims)
 		return
 	}
 	for i, it := range items {
@@ -110,25 +109,29 @@ func policy(t *tenants.Tenant, name events.Name) tenants.Policy {
 
 // unclaim hands back messages whose claim has no answer. As long as their keys
 // might be ours, nobody else may take them for sent: the claims are released
-// first, however long Redis takes to answer. forgot says that Redis did answer,
-// and has lost its memory.
-func (b *batch) unclaim(items []*item, msgs []dedup.Message, claims []dedup.Claim, forgot bool) {
+// first, however long Redis takes to answer.
+func (b *batch) unclaim(items []*item, msgs []dedup.Message, claims []dedup.Claim) {
 	released := len(claims) == 0 || b.persist(items, func(ctx context.Context) error {
 		return b.giveUp(ctx, msgs, claims)
 	})
 	for _, it := range items {
 		it.fate = fate{step: forget}
-		switch {
-		case !released:
-		case forgot && it.msg.Deliveries == 1 && it.event != nil && !b.RetriesFull():
-			// A round through the queue makes its deliveries count from one again:
-			// else, after the incident, it would pass for an event that a dead
-			// worker may have sent, and be held.
-			it.retryAt(events.ReasonTransient, b.Now().Add(redisPause))
-		default:
-			it.fate = fate{step: handback, delay: redisPause}
+		if released {
+			b.comeBack(it)
 		}
 	}
+}
+
+// comeBack brings back, when Redis has had time to recover, an event of which
+// nothing was written. On its first delivery it goes round through the queue,
+// where its deliveries count from one again: handed back it would, after an
+// incident, pass for an event that a dead worker may have sent, and be held.
+func (b *batch) comeBack(it *item) {
+	if it.msg.Deliveries == 1 && it.event != nil && !b.RetriesFull() {
+		it.retryAt(events.ReasonTransient, b.Now().Add(redisPause))
+		return
+	}
+	it.fate = fate{step: handback, delay: redisPause}
 }
 
 // message is what the claim store is told of an item.

@@ -49,7 +49,7 @@ func (b *batch) resolve() {
 	for i, it := range unpinned {
 		switch {
 		case err != nil:
-			it.fate = fate{step: handback, delay: redisPause}
+			b.comeBack(it)
 		case found[i].OK():
 			it.clid, it.waba = found[i].Clid, found[i].WABA
 			b.Metrics.ClickLookup(b.ctx, "found")

@@ -124,7 +124,7 @@ func TestRedisSilentAfterAClaimWithoutAnswer(t *testing.T) {
 		silence time.Duration
 		action  queue.Action
 	}{
-		"back in time": {20 * time.Second, queue.Nak},
+		"back in time": {20 * time.Second, queue.Retry},
 		"never back":   {time.Hour, queue.Forget},
 	} {
 		t.Run(name, func(t *testing.T) {
