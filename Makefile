@@ -37,6 +37,14 @@ test: ## The whole suite with the race detector, on a real redis-server where th
 test-short: ## The quick part of the suite, without the race detector
 	go test -short -timeout $(TIMEOUT) $(TESTFLAGS) $(PKG)
 
+.PHONY: test-faults
+test-faults: ## Kill, cut and freeze everything, and count what became of each event: half an hour
+	go test -tags faults -count=1 -timeout 40m $(TESTFLAGS) ./internal/crash/ ./test/faults/
+
+.PHONY: test-faults-short
+test-faults-short: ## The same with fewer kills and shorter outages: under 3 minutes
+	go test -tags faults -count=1 -short -timeout 8m $(TESTFLAGS) ./internal/crash/ ./test/faults/
+
 .PHONY: fuzz
 fuzz: ## Every fuzz function for FUZZTIME (5s)
 	scripts/fuzz $(FUZZTIME) $(PKG)
@@ -61,6 +69,10 @@ cover: ## Coverage of the suite over all packages, into bin/coverage.html
 .PHONY: check
 check: tools ## Format, vet, lint, module files, shell scripts, import and style rules
 	scripts/check
+
+.PHONY: check-rules
+check-rules: ## The alerting rules and their cases, by promtool (Debian: prometheus)
+	scripts/check-rules
 
 .PHONY: fmt
 fmt: tools ## Format every Go file

@@ -7,6 +7,10 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+
+	// What is built is run, not imported; without this a cached result would
+	// outlive a change of the product.
+	_ "github.com/homing-dev/homing/internal/app"
 )
 
 // Binaries are the commands under test, each built when it is first asked for.

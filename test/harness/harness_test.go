@@ -1,0 +1,135 @@
+package harness
+
+import (
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+)
+
+// echo serves a server that says everything twice over.
+func echo(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() { _, _ = io.Copy(c, c) }()
+		}
+	}()
+	return l.Addr().String()
+}
+
+func say(c net.Conn, text string, within time.Duration) (string, error) {
+	if err := c.SetDeadline(time.Now().Add(within)); err != nil {
+		return "", err
+	}
+	if _, err := io.WriteString(c, text); err != nil {
+		return "", err
+	}
+	got := make([]byte, len(text))
+	n, err := io.ReadFull(c, got)
+	return string(got[:n]), err
+}
+
+func TestProxy(t *testing.T) {
+	t.Parallel()
+	p := NewProxy(t, echo(t))
+	dial := func() (net.Conn, error) { return net.DialTimeout("tcp", p.Addr, 5*time.Second) }
+	c, err := dial()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := say(c, "hello", 5*time.Second); got != "hello" || err != nil {
+		t.Fatalf("through: %q %v", got, err)
+	}
+
+	p.Freeze()
+	if got, err := say(c, "frozen", 50*time.Millisecond); err == nil {
+		t.Errorf("frozen: %q came through", got)
+	}
+	p.Mend()
+	if err := c.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	got := make([]byte, len("frozen"))
+	if _, err := io.ReadFull(c, got); err != nil || string(got) != "frozen" {
+		t.Errorf("mended: %q %v; what was held up should come", got, err)
+	}
+
+	p.Cut()
+	if _, err := say(c, "cut", 5*time.Second); err == nil {
+		t.Error("a cut line carries")
+	}
+	if c, err := dial(); err == nil {
+		_ = c.Close()
+		t.Error("a cut line can be dialled")
+	}
+	p.Mend()
+	if c, err = dial(); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := say(c, "again", 5*time.Second); got != "again" || err != nil {
+		t.Errorf("mended: %q %v", got, err)
+	}
+}
+
+func TestLeaksAreFound(t *testing.T) {
+	t.Parallel()
+	tenant := NewTenant("acme", 1)
+	for _, text := range []string{
+		"phone +" + Phone(7), "mail to someone@" + EmailDomain, "key " + tenant.Key, "token=" + tenant.Token,
+		"secret " + tenant.AppSecret, verifyToken, webhookSecret,
+	} {
+		l := newLeaks([]Tenant{tenant})
+		if l.look("here", text); len(l.found) != 1 {
+			t.Errorf("%q is not found", text)
+		}
+	}
+	l := newLeaks([]Tenant{tenant})
+	if l.look("here", "acme 1795377651000 01a204d8-e0f8-717a-a6e8-8c494db807bd"); len(l.found) != 0 {
+		t.Errorf("found %v", l.found)
+	}
+}
+
+func TestProcessIsKeptAndEnded(t *testing.T) {
+	t.Parallel()
+	p := NewProcess(t, "sleeper", "/bin/sh", nil, "-c", "echo up; exec sleep 60")
+	killed := make(chan struct{}, 2)
+	p.Start()
+	p.Keep(func() { killed <- struct{}{} })
+	for range 2 {
+		p.Kill()
+		<-killed
+		Eventually(t, 5*time.Second, "it runs again", func() error {
+			if !p.Running() {
+				return io.ErrUnexpectedEOF
+			}
+			return nil
+		})
+	}
+	if code := p.Terminate(5 * time.Second); code == 0 {
+		t.Error("a process that a signal ended has exit code 0")
+	}
+	if n := strings.Count(p.Output(), "up"); n < 1 {
+		t.Errorf("the output of its runs is %q", p.Output())
+	}
+}
+
+func TestTail(t *testing.T) {
+	t.Parallel()
+	if got := tail("a\nb\nc\n", 2); !strings.HasSuffix(got, "b\nc\n") || strings.Contains(got, "a") {
+		t.Errorf("%q", got)
+	}
+	if got := tail("a", 2); got != "a" {
+		t.Errorf("%q", got)
+	}
+}
