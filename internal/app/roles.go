@@ -124,6 +124,7 @@ func (a *App) startWorker(background context.Context) error {
 	})
 	audit := &auditor{queue: a.queue, redis: a.redis, ackWait: a.opt.AckWait, now: time.Now, log: a.log}
 	a.goUntilStop(background, a.guard.Run)
+	a.goUntilStop(background, a.guard.CatchUp)
 	a.goUntilStop(background, gates.Run)
 	a.goUntilStop(background, audit.run)
 	a.goUntilStop(background, retries.run)

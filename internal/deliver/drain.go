@@ -105,11 +105,12 @@ func (d *Drainer) round(ctx context.Context) error {
 	var wg sync.WaitGroup
 	places := make(chan struct{}, drainers)
 	for tenant := range parked {
-		n := drainChunk
-		switch state, _ := d.opt.Gates.State(tenant); state {
-		case GateClosed:
+		state, _ := d.opt.Gates.State(tenant)
+		if state == GateClosed {
 			continue
-		case GateHalfOpen:
+		}
+		n := drainChunk
+		if state == GateHalfOpen {
 			n = probeSize
 		}
 		if !d.lease(ctx, drainKey+tenant, drainLease) {

@@ -70,9 +70,6 @@ func (q *fakeQueue) all() []queue.Acceptance {
 
 func (q *fakeQueue) refuseAll(err error) { q.refuse = func(queue.Acceptance) error { return err } }
 
-// forgetIDs ends the duplicate window.
-func (q *fakeQueue) forgetIDs() { clear(q.seqs) }
-
 func (q *fakeQueue) dump() string {
 	out := fmt.Sprintf("%+v", q.clicks)
 	for _, a := range q.all() {

@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -73,7 +74,7 @@ func splitArray(body []byte) ([][]byte, *refusal) {
 	if _, err := d.ReadToken(); err != nil {
 		return bodies, malformed(d)
 	}
-	if _, err := d.ReadToken(); err != io.EOF {
+	if _, err := d.ReadToken(); !errors.Is(err, io.EOF) {
 		return bodies, badBatch(events.ReasonInvalidJSON, "something follows the array")
 	}
 	return bodies, nil

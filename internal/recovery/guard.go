@@ -144,6 +144,19 @@ func (g *Guard) Run(ctx context.Context) {
 	}
 }
 
+// CatchUp waits for a memory that can be trusted and then rebuilds the tail of it
+// once, for a worker that starts: the one before it may have died when it had
+// told the ledger what Redis would not take. Nothing has to wait for it, since
+// the dead one's claims stand for longer.
+func (g *Guard) CatchUp(ctx context.Context) {
+	if _, err := g.Wait(ctx); err != nil {
+		return
+	}
+	if err := g.rebuild(ctx, g.opt.Now().Add(-tail)); err != nil && ctx.Err() == nil {
+		g.opt.Logger.WarnContext(ctx, "redis.recovery", "error", err)
+	}
+}
+
 // look asks Redis what it remembers, and rebuilds what it does not.
 func (g *Guard) look(ctx context.Context, down bool) (stillDown bool) {
 	marker, err := g.opt.Claims.Marker(ctx)

@@ -1,6 +1,9 @@
 package dedup
 
-import "context"
+import (
+	"context"
+	"errors"
+)
 
 // maxRaces is how often a lost race is decided again. Each loss is another
 // worker's step on the same key, and there are only so many copies of it.
@@ -108,7 +111,7 @@ func (s *Redis) unanswered(ctx context.Context, msgs []Message, claims []Claim, 
 	for _, a := range open {
 		claims[a.i] = Claim{Record: a.answer.next, Before: a.before}
 	}
-	if err == ErrIncident {
+	if errors.Is(err, ErrIncident) {
 		_ = s.Release(ctx, msgs, claims) // the caller releases again
 	}
 	return claims, err

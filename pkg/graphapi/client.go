@@ -198,7 +198,7 @@ func (c *Client) judge(res *http.Response, body []byte, sent int, cut bool, hide
 		return Result{Received: sent, FbtraceID: e.FbtraceID, Usage: usage}, nil
 	case taken && ok && a.received >= 0:
 		e.Class = Unknown
-		e.Err = fmt.Errorf("Meta received %d of %d events", a.received, sent)
+		e.Err = fmt.Errorf("%d of %d events were received", a.received, sent)
 	case taken:
 		e.Class = Unknown
 		e.Err = errors.New("the answer holds no events_received")
