@@ -21,6 +21,8 @@ type batch struct {
 	started  time.Time
 	items    []*item
 	called   bool // Meta was called in this pass
+	traced   bool // somebody wants to see the steps
+	stages   []stage
 }
 
 // item is one message on its way through a batch.
@@ -39,8 +41,8 @@ type item struct {
 
 	fate     fate
 	accepted bool // Meta took it in this pass
-	callSpan trace.SpanContext
-	span     trace.Span
+	trace    *tracing          // nil for most
+	click    trace.SpanContext // of the click that earned it, where that was traced
 }
 
 // step is how far the fate of an item is known.
@@ -74,7 +76,8 @@ func (d *Deliverer) newBatch(ctx context.Context, tenant string, msgs []*queue.M
 	b := &batch{Deliverer: d, ctx: ctx, tenantID: tenant, started: d.Now(), items: make([]*item, len(msgs))}
 	for i, m := range msgs {
 		it := &item{msg: m, attempts: m.Attempt, unsure: m.Unsure, unknowns: m.Unknowns}
-		it.span = b.startSpan(it)
+		it.trace = b.startTrace(m)
+		b.traced = b.traced || it.trace != nil
 		b.items[i] = it
 	}
 	return b
@@ -167,7 +170,7 @@ func (b *batch) decisions() []Decision {
 		case again:
 			v = queue.Verdict{Action: queue.Nak, At: it.fate.at}
 		}
-		out[i] = Decision{Verdict: v, Again: it.fate.step == again}
+		out[i] = Decision{Verdict: v, Again: it.fate.step == again, settled: b.settled(it)}
 	}
 	return out
 }
@@ -178,5 +181,6 @@ func (it *item) envelope() queue.Envelope {
 	e.Attempt = it.attempts
 	e.Unsure = it.unsure
 	e.Unknowns = it.unknowns
+	e.Trace = it.travelling()
 	return e
 }

@@ -45,6 +45,7 @@ func (b *batch) claim() {
 	if len(items) == 0 {
 		return
 	}
+	defer b.clock(stageClaim)()
 	crash.At(crash.BeforeClaim)
 	claims, err := b.Claims.Claim(b.ctx, msgs)
 	crash.At(crash.AfterClaim)

@@ -124,6 +124,9 @@ type Decision struct {
 	// Again asks for the message to be delivered again, not before
 	// Verdict.At, without a round through the queue.
 	Again bool
+
+	// settled draws how long it took to carry the verdict out; often nil.
+	settled func(verb string, from, to time.Time)
 }
 
 // Deliver takes a batch of one tenant's events all the way, and returns what is

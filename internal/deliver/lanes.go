@@ -162,6 +162,7 @@ func (l *Lanes) run(ln *lane, msgs []*queue.Message) {
 
 	var settled []*queue.Message
 	var verdicts []queue.Verdict
+	from := time.Now()
 	for i, d := range decisions {
 		if d.Again && l.again(msgs[i], d.At) {
 			continue
@@ -172,6 +173,11 @@ func (l *Lanes) run(ln *lane, msgs []*queue.Message) {
 	if len(settled) > 0 {
 		// Not the work context: what was decided is settled, stopped or not.
 		l.opt.Settle(context.WithoutCancel(l.ctx), settled, verdicts)
+	}
+	for _, d := range decisions {
+		if d.settled != nil {
+			d.settled(d.Action.String(), from, time.Now())
+		}
 	}
 
 	l.mu.Lock()

@@ -39,6 +39,7 @@ func (b *batch) resolve() {
 	if len(unpinned) == 0 {
 		return
 	}
+	defer b.clock(stageLookup)()
 	// The question comes before the look: what the store holds afterwards is
 	// then all that was accepted before the answer.
 	caughtUp, next := b.tail.caughtUp(b.ctx, newest)

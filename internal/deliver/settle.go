@@ -16,6 +16,7 @@ import (
 // decide writes what became of the events whose key we hold. It is the first
 // thing written after Meta's answer; from then on a redelivery knows.
 func (b *batch) decide() {
+	defer b.clock(stageSettle)()
 	b.release()
 	var items []*item
 	var verdicts []dedup.Verdict
@@ -146,6 +147,7 @@ func (b *batch) record() {
 	if len(items) == 0 {
 		return
 	}
+	defer b.clock(stageSettle)()
 	settled := make([]events.Settlement, len(items))
 	for i, it := range items {
 		settled[i] = it.settlement()
