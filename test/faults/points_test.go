@@ -37,7 +37,11 @@ func TestKilledAtEveryPoint(t *testing.T) {
 	for _, point := range crash.Points() {
 		t.Run(string(point), func(t *testing.T) {
 			t.Parallel()
-			s := start(t, harness.Options{Crash: string(point)})
+			s := start(t, harness.Options{
+				Crash: string(point),
+				// What is posted together goes into one call.
+				Env: []string{"HOMING_BATCH_LINGER=200ms"},
+			})
 			var promises harness.Promises
 			tapAll(s)
 			dead := wayTo(point)(s, &promises)
