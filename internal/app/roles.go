@@ -19,7 +19,6 @@ import (
 	"github.com/homing-dev/homing/internal/recovery"
 	"github.com/homing-dev/homing/internal/tenants"
 	"github.com/homing-dev/homing/pkg/dedup"
-	"github.com/homing-dev/homing/pkg/events"
 	"github.com/homing-dev/homing/pkg/graphapi"
 )
 
@@ -166,21 +165,6 @@ func (a *App) openOnNewSecret(gates *deliver.Gates) func(context.Context) error 
 		}
 	})
 	return func(context.Context) error { unsubscribe(); return nil }
-}
-
-// storeClicks repeats what the webhooks wrote, for the clicks whose webhook
-// could not reach Redis.
-func (a *App) storeClicks(ctx context.Context, store *clicks.Store) {
-	err := a.queue.ConsumeClicks(ctx, func(ctx context.Context, c []events.Click) error {
-		if err := store.Put(ctx, c); err != nil {
-			return err
-		}
-		a.telemetry.Metrics.ClicksStored(len(c))
-		return nil
-	})
-	if err != nil && ctx.Err() == nil {
-		a.fail(fmt.Errorf("app: consuming clicks ended: %w", err))
-	}
 }
 
 func (a *App) newGuard(store *clicks.Store) *recovery.Guard {

@@ -70,6 +70,9 @@ type Query struct {
 	Before int64
 	// OrNewest takes the newest click of all when none is old enough.
 	OrNewest bool
+	// Trace asks for the click's trace too, which costs another round trip: for
+	// events whose own trace is sampled.
+	Trace bool
 }
 
 // Found is the answer to a Query; the zero value means that no click is known.
@@ -77,6 +80,9 @@ type Found struct {
 	Clid string
 	WABA string // the WhatsApp business account it came by; may be empty
 	At   int64  // Unix seconds
+	// Trace is the traceparent of what brought the click, where it was asked for,
+	// sampled and is remembered still.
+	Trace string
 }
 
 // OK reports whether a click was found.
@@ -108,6 +114,9 @@ func (s *Store) Put(ctx context.Context, clicks []events.Click) error {
 			pipe.ZAddGT(ctx, key, redis.Z{Score: float64(c.At), Member: c.Clid + separator + c.WABA})
 			pipe.ZRemRangeByRank(ctx, key, 0, -perPerson-1)
 			pipe.Expire(ctx, key, s.ttl)
+		}
+		if c.Trace != "" {
+			pipe.Set(ctx, traceKey(c.Tenant, c.Clid), c.Trace, min(s.ttl, traceTTL))
 		}
 		if pipe.Len() >= maxPipeline {
 			if err := flush(ctx, pipe); err != nil {
@@ -180,6 +189,7 @@ func (s *Store) Lookup(ctx context.Context, queries []Query) ([]Found, error) {
 		}
 		found[i] = best
 	}
+	s.addTraces(ctx, queries, found)
 	return found, nil
 }
 

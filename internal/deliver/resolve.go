@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/homing-dev/homing/internal/clicks"
+	"github.com/homing-dev/homing/internal/queue"
 	"github.com/homing-dev/homing/pkg/events"
 )
 
@@ -31,6 +32,7 @@ func (b *batch) resolve() {
 		unpinned = append(unpinned, it)
 		queries = append(queries, clicks.Query{
 			Tenant: it.event.Tenant, Persons: it.event.Persons, Before: it.event.Time + clockSkew,
+			Trace: it.trace != nil,
 		})
 		if it.msg.Received.After(newest) {
 			newest = it.msg.Received
@@ -53,6 +55,7 @@ func (b *batch) resolve() {
 			b.comeBack(it)
 		case found[i].OK():
 			it.clid, it.waba = found[i].Clid, found[i].WABA
+			_, it.click = remote(queue.Trace{Parent: found[i].Trace})
 			b.Metrics.ClickLookup(b.ctx, "found")
 		case !it.msg.Received.Before(caughtUp):
 			it.fate = fate{step: again, at: next}

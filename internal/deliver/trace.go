@@ -11,6 +11,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/homing-dev/homing/internal/queue"
+	"github.com/homing-dev/homing/internal/telemetry"
 	"github.com/homing-dev/homing/pkg/events"
 	"github.com/homing-dev/homing/pkg/graphapi"
 )
@@ -231,7 +232,7 @@ func (b *batch) finish() {
 		case it.trace == nil && (it.fate.outcome == events.Dead || it.fate.outcome == events.Held) && it.fate.step == ack:
 			// Nobody drew a lot for it, but it is one that people look for.
 			if parent, sc := remote(it.msg.Trace); sc.IsValid() {
-				span := b.startPass(parent, it.msg, it.msg.Received, attribute.Bool("homing.keep", true))
+				span := b.startPass(parent, it.msg, it.msg.Received, telemetry.KeepKey.Bool(true))
 				it.tell(span)
 				span.End()
 			}

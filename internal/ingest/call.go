@@ -112,7 +112,7 @@ func (s *Server) conclude(c *call, a answer) {
 		{"tenant", c.told.tenant},
 		{"event_name", c.told.eventName},
 		{"event_id", c.told.eventID},
-		{"homing_id", c.told.accept},
+		{"accept", c.told.accept},
 		{"reason", c.told.reason},
 	} {
 		if f.value != "" {

@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"net/http"
 
+	"go.opentelemetry.io/otel/codes"
+
 	"github.com/homing-dev/homing/pkg/events"
 )
 
@@ -45,9 +47,17 @@ func (s *Server) postClick(c *call) answer {
 // storeClicks makes clicks durable, then puts them where a conversion posted
 // next finds them.
 func (s *Server) storeClicks(ctx context.Context, found []events.Click) *refusal {
+	ctx, span := s.startSend(ctx, "homing.click", len(found))
+	defer span.End()
+	if span.SpanContext().IsSampled() {
+		for i := range found {
+			found[i].Trace = traceOf(ctx).Parent
+		}
+	}
 	durable, cancel := context.WithTimeout(ctx, publishFor)
 	defer cancel()
 	if err := s.queue.PublishClicks(durable, found); err != nil {
+		span.SetStatus(codes.Error, "not stored")
 		s.logger.LogAttrs(ctx, slog.LevelWarn, "clicks not stored",
 			slog.Int("clicks", len(found)), slog.String("error", err.Error()))
 		return queueRefusal(err)

@@ -266,7 +266,7 @@ func TestLogLine(t *testing.T) {
 	h.post(sendEventPath, leadOne, header("X-Request-Id", "r-1"))
 	for _, want := range []string{
 		"level=INFO msg=request method=POST route=" + sendEventPath + " code=200",
-		"request_id=r-1 tenant=acme event_name=Lead event_id=e1 homing_id=01980f5e-", "reason=no_ctwa_click_id_for_phone",
+		"request_id=r-1 tenant=acme event_name=Lead event_id=e1 accept=01980f5e-", "reason=no_ctwa_click_id_for_phone",
 	} {
 		if !strings.Contains(h.log.String(), want) {
 			t.Errorf("log has no %q:\n%s", want, h.log)

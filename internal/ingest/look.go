@@ -6,8 +6,13 @@ import (
 	"log/slog"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/homing-dev/homing/internal/clicks"
 	"github.com/homing-dev/homing/internal/crash"
+	"github.com/homing-dev/homing/internal/queue"
 	"github.com/homing-dev/homing/pkg/dedup"
 )
 
@@ -149,9 +154,17 @@ func (s *Server) lookForClicks(ctx context.Context, items []*item) (wait func())
 		}
 		return func() {}
 	}
+	ctx, span := s.tracer.Start(ctx, "look up click")
+	if span.SpanContext().IsSampled() {
+		for i := range queries {
+			queries[i].Trace = true
+		}
+	}
 	reply := ask(ctx, func(ctx context.Context) ([]clicks.Found, error) { return s.clicks.Lookup(ctx, queries) })
 	return func() {
 		found, err := reply()
+		defer span.End()
+		linkClicks(span, found)
 		if !errors.Is(err, clicks.ErrIncomplete) {
 			s.clicksAway.report(err)
 		}
@@ -169,6 +182,20 @@ func (s *Server) lookForClicks(ctx context.Context, items []*item) (wait func())
 			default:
 				s.metrics.ClickLookup(ctx, clickNone)
 			}
+		}
+	}
+}
+
+// linkClicks links an event's trace to the traces that brought its click.
+func linkClicks(span trace.Span, found []clicks.Found) {
+	for _, f := range found {
+		if f.Trace == "" {
+			continue
+		}
+		carrier := &queue.Trace{Parent: f.Trace}
+		click := trace.SpanContextFromContext(propagation.TraceContext{}.Extract(context.Background(), carrier))
+		if click.IsValid() {
+			span.AddLink(trace.Link{SpanContext: click, Attributes: []attribute.KeyValue{attribute.String("homing.link", "click")}})
 		}
 	}
 }

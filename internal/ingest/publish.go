@@ -58,13 +58,7 @@ func (s *Server) send(ctx context.Context, items []*item) []queue.Result {
 	}
 	ctx, cancel := context.WithTimeout(ctx, publishFor)
 	defer cancel()
-	ctx, span := s.tracer.Start(ctx, "send homing.ev", trace.WithSpanKind(trace.SpanKindProducer),
-		trace.WithAttributes(
-			attribute.String("messaging.system", "nats"),
-			attribute.String("messaging.operation.name", "send"),
-			attribute.String("messaging.destination.name", "homing.ev"),
-			attribute.Int("messaging.batch.message_count", len(items)),
-		))
+	ctx, span := s.startSend(ctx, "homing.ev", len(items))
 	defer span.End()
 
 	acceptances := make([]queue.Acceptance, len(items))
@@ -78,10 +72,23 @@ func (s *Server) send(ctx context.Context, items []*item) []queue.Result {
 			span.SetStatus(codes.Error, "not stored")
 			s.logger.LogAttrs(ctx, slog.LevelWarn, "event not stored",
 				slog.String("tenant", items[i].tenant.ID), slog.String("event_id", items[i].event.ID),
+				slog.String("accept", items[i].accept),
 				slog.String("error", err.Error()))
 		}
 	}
 	return results
+}
+
+// startSend starts the span of a publish, which what is published carries along.
+func (s *Server) startSend(ctx context.Context, destination string, n int) (context.Context, trace.Span) {
+	return s.tracer.Start(ctx, "send "+destination, trace.WithSpanKind(trace.SpanKindProducer),
+		trace.WithAttributes(
+			attribute.String("messaging.system", "nats"),
+			attribute.String("messaging.operation.type", "send"),
+			attribute.String("messaging.operation.name", "send"),
+			attribute.String("messaging.destination.name", destination),
+			attribute.Int("messaging.batch.message_count", n),
+		))
 }
 
 // envelope is the item as the queue takes it.

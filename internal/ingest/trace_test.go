@@ -24,12 +24,12 @@ func TestTraceTravelsWithTheEvent(t *testing.T) {
 	server.End()
 
 	ended := spans.Ended()
-	if len(ended) != 2 || ended[0].Name() != "send homing.ev" || ended[0].SpanKind() != trace.SpanKindProducer {
+	if len(ended) != 3 || ended[0].Name() != "look up click" || ended[1].Name() != "send homing.ev" || ended[1].SpanKind() != trace.SpanKindProducer {
 		t.Fatalf("spans %v", ended)
 	}
-	producer, request := ended[0], ended[1]
-	if producer.Parent().SpanID() != request.SpanContext().SpanID() {
-		t.Error("the publish is no child of the request")
+	look, producer, request := ended[0], ended[1], ended[2]
+	if look.Parent().SpanID() != request.SpanContext().SpanID() || producer.Parent().SpanID() != request.SpanContext().SpanID() {
+		t.Error("the look and the publish are no children of the request")
 	}
 	sc := producer.SpanContext()
 	a, _ := h.published()

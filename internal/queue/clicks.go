@@ -65,6 +65,7 @@ func (q *Queue) storeClicks(ctx context.Context, batch []*nats.Msg, fn func(cont
 	found := make([]rawClick, len(batch))
 	for i, m := range batch {
 		found[i].data = m.Data
+		found[i].trace, _ = safeText(m.Header.Get(HeaderTraceParent), maxHeaderValue)
 		if meta, err := m.Metadata(); err == nil {
 			found[i].seq = meta.Sequence.Stream
 		}
@@ -91,8 +92,9 @@ func (q *Queue) answerAll(batch []*nats.Msg, answer func(reply string) error) {
 
 // rawClick is a click as it stands in the stream.
 type rawClick struct {
-	data []byte
-	seq  uint64
+	data  []byte
+	seq   uint64
+	trace string // of what brought it; may be empty
 }
 
 // decodeClicks leaves out what it can't decode, and says so: the stream keeps it,
@@ -105,6 +107,7 @@ func (q *Queue) decodeClicks(found []rawClick) []events.Click {
 			q.log.Error("queue: a click can't be decoded and is left out", "stream", StreamClicks, "seq", m.seq, "error", err)
 			continue
 		}
+		c.Trace = m.trace
 		clicks = append(clicks, *c)
 	}
 	return clicks
@@ -134,7 +137,7 @@ func (q *Queue) ReadClicks(ctx context.Context, since time.Time, fn func([]event
 		return fn(clicks)
 	}
 	err := q.read(ctx, StreamClicks, since, func(m jetstream.Msg, seq uint64) error {
-		if batch = append(batch, rawClick{m.Data(), seq}); len(batch) < readBatch {
+		if batch = append(batch, rawClick{data: m.Data(), seq: seq}); len(batch) < readBatch {
 			return nil
 		}
 		return flush()

@@ -88,7 +88,7 @@ func (q *Queue) PublishClicks(ctx context.Context, clicks []events.Click) error 
 		crash.At(crash.BeforePublishClick)
 		p, err := q.publish(&nats.Msg{
 			Subject: subjectClick(c.Tenant),
-			Header:  make(nats.Header, 2),
+			Header:  clickHeader(c),
 			Data:    events.EncodeClick(c),
 		}, StreamClicks, clickMsgID(c))
 		if err != nil {
@@ -104,6 +104,13 @@ func (q *Queue) PublishClicks(ctx context.Context, clicks []events.Click) error 
 		crash.At(crash.AfterPublishClick)
 	}
 	return errors.Join(errs...)
+}
+
+// clickHeader carries a click's trace, if it has one.
+func clickHeader(c *events.Click) nats.Header {
+	h := make(nats.Header, 3)
+	setSafe(h, HeaderTraceParent, c.Trace, maxHeaderValue)
+	return h
 }
 
 // clickMsgID names a click by what makes it one.

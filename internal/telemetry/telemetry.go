@@ -89,8 +89,11 @@ func newTraces(ctx context.Context, getenv func(string) string, res *resource.Re
 	if protocol == "" {
 		protocol = getenv("OTEL_EXPORTER_OTLP_PROTOCOL")
 	}
+	sampler, err := newSampler(getenv)
+	if err != nil {
+		return nil, err
+	}
 	var exporter sdktrace.SpanExporter
-	var err error
 	switch protocol {
 	case "grpc":
 		exporter, err = otlptracegrpc.New(ctx)
@@ -102,7 +105,10 @@ func newTraces(ctx context.Context, getenv func(string) string, res *resource.Re
 	if err != nil {
 		return nil, fmt.Errorf("telemetry: OTLP exporter: %w", err)
 	}
-	return sdktrace.NewTracerProvider(sdktrace.WithResource(res), sdktrace.WithBatcher(exporter)), nil
+	keep := newKeeper(sampler)
+	processor := late{sdktrace.NewBatchSpanProcessor(exporter), keep.limit}
+	return sdktrace.NewTracerProvider(sdktrace.WithResource(res), sdktrace.WithRawSpanLimits(limits()),
+		sdktrace.WithSampler(keep), sdktrace.WithSpanProcessor(processor)), nil
 }
 
 // Tracer returns the tracer of the process.

@@ -61,6 +61,9 @@ type Click struct {
 	At int64
 	// WABA is the WhatsApp business account that received the message; may be empty.
 	WABA string
+	// Trace is the W3C traceparent of what brought it, where that is sampled. It
+	// travels beside the click, never in its wire form.
+	Trace string
 }
 
 // Key names one conversion: 128 bits of the SHA-256 of tenant, event name and
