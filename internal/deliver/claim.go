@@ -14,10 +14,10 @@ import (
 const (
 	// takenPause is how long a message rests whose key another message holds.
 	takenPause = 2 * time.Second
-	// takenNaks is after how many deliveries such a message goes round through
-	// the queue instead, which makes its deliveries count from one again: being
-	// taken must not look like killing workers.
-	takenNaks = 10
+	// maxNaks is after how many deliveries a message that is handed back goes
+	// round through the queue instead, which makes its deliveries count from one
+	// again: being taken, or late, must not look like killing workers.
+	maxNaks = 10
 	// maxDeliveries is how often a message is handed out without anybody
 	// getting as far as to claim it.
 	maxDeliveries = 20
@@ -36,7 +36,7 @@ func (b *batch) claim() {
 			// letter and the ledger are idempotent by themselves.
 			it.fate.step, it.fate.decided = final, b.Now()
 		case b.Now().After(b.deadline(it.msg)):
-			it.fate = fate{step: handback}
+			b.handBack(it, 0)
 		default:
 			items = append(items, it)
 			msgs = append(msgs, it.message())
@@ -70,10 +70,7 @@ func (b *batch) claimed(it *item) {
 	case dedup.Leftover:
 		it.fate = fate{step: ack}
 	case dedup.Taken:
-		it.fate = fate{step: handback, delay: takenPause}
-		if it.msg.Deliveries >= takenNaks {
-			it.retryAt(events.ReasonTransient, b.Now().Add(takenPause))
-		}
+		b.handBack(it, takenPause)
 	case dedup.Settled:
 		it.unsure, it.attempts, it.clid = rec.Unsure, rec.Note.Attempts, rec.Note.Clid
 		it.fate = fate{
@@ -96,6 +93,19 @@ func (b *batch) claimed(it *item) {
 		if it.fate.step == open && it.msg.Deliveries > maxDeliveries {
 			it.end(events.Dead, events.ReasonAttemptsExhausted, "handed out 20 times without being claimed")
 		}
+	}
+}
+
+// handBack brings an item back that nothing was done with: soon by a nak, or
+// round through the queue when it was handed back often.
+func (b *batch) handBack(it *item, delay time.Duration) {
+	switch {
+	case it.msg.Deliveries < maxNaks:
+		it.fate = fate{step: handback, delay: delay}
+	case b.RetriesFull():
+		it.park(events.ReasonBusy)
+	default:
+		it.retryAt(events.ReasonTransient, b.Now().Add(delay))
 	}
 }
 
@@ -132,7 +142,10 @@ func (b *batch) comeBack(it *item) {
 		it.retryAt(events.ReasonTransient, b.Now().Add(redisPause))
 		return
 	}
-	it.fate = fate{step: handback, delay: redisPause}
+	// The longer it lasts the longer the rests: with one every two seconds an
+	// outage would soon make the event look like one that kills workers.
+	doublings := min(max(it.msg.Deliveries, 2)-2, 10)
+	it.fate = fate{step: handback, delay: min(redisPause<<doublings, maxRedisPause)}
 }
 
 // message is what the claim store is told of an item.

@@ -232,6 +232,49 @@ func TestUnansweredClaimIsReleasedAndHandedBack(t *testing.T) {
 	}
 }
 
+// A tenant that is served slowly has its events handed back again and again; that
+// alone must not end them as attempts_exhausted.
+func TestLateOftenEnoughGoesRoundThroughTheQueue(t *testing.T) {
+	for name, tt := range map[string]struct {
+		deliveries uint64
+		full       bool
+		want       queue.Action
+	}{
+		"a few times":              {9, false, queue.Nak},
+		"often":                    {10, false, queue.Retry},
+		"often, with no room left": {10, true, queue.Park},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := setup(t)
+			f.opt.RetriesFull = func() bool { return tt.full }
+			m := f.message(f.event(events.Lead, "order-1"))
+			m.Deliveries = tt.deliveries
+			f.clock.forward(80 * time.Second)
+			if got := f.deliver(m)[0]; got.Action != tt.want || got.Next.Attempt != 0 || f.record(m).State != dedup.None {
+				t.Errorf("decision %+v, record %+v", got, f.record(m))
+			}
+		})
+	}
+}
+
+// Twenty hand-outs must outlast any outage of Redis that a worker goes on in.
+func TestRestsGrowWhileRedisRefuses(t *testing.T) {
+	f := setup(t)
+	f.store.claimErr = errors.New("OOM command not allowed when used memory > 'maxmemory'")
+	m := f.again(f.message(f.event(events.Lead, "order-1")))
+	var rested time.Duration
+	for ; m.Deliveries <= 20; m = f.again(m) {
+		got := f.deliver(m)[0]
+		if got.Action != queue.Nak || got.Delay < 2*time.Second || got.Delay > 2*time.Minute {
+			t.Fatalf("delivery %d: %+v", m.Deliveries, got)
+		}
+		rested += got.Delay
+	}
+	if rested < 20*time.Minute {
+		t.Errorf("20 deliveries take %v", rested)
+	}
+}
+
 func TestNoRequestAfterTheDeadline(t *testing.T) {
 	// AckWait 90 s, a call 10 s, 5 s to spare.
 	for late, sent := range map[time.Duration]bool{75 * time.Second: true, 75*time.Second + time.Millisecond: false} {

@@ -83,6 +83,9 @@ func (b *batch) withoutClick(it *item) {
 // not answer; by then the worker has stopped pulling.
 const redisPause = 2 * time.Second
 
+// maxRedisPause is how long it rests at most.
+const maxRedisPause = 2 * time.Minute
+
 // tail remembers when the stream of clicks was last seen empty.
 type tail struct {
 	clicks ClickTail

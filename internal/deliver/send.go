@@ -84,7 +84,7 @@ func (b *batch) post(items []*item) bool {
 	}
 	if !b.inTime(items) {
 		for _, it := range items {
-			it.fate = fate{step: handback}
+			b.handBack(it, 0)
 		}
 		return false
 	}
