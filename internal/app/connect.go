@@ -106,6 +106,11 @@ func (o Options) queueConfig() queue.Config {
 	}
 }
 
+// writes tries a write to Redis.
+func writes(rdb redis.UniversalClient) func(context.Context) error {
+	return func(ctx context.Context) error { return rdb.Set(ctx, "homing:written", 1, time.Hour).Err() }
+}
+
 // runID names the process, or the processes, that hold Redis's memory.
 // A server that is not the one it was may have forgotten something.
 // Source: Redis documentation, INFO server: run_id is random at each start.

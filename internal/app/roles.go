@@ -111,7 +111,7 @@ func (a *App) startWorker(background context.Context) error {
 	retries := &retries{queue: a.queue, limit: uint64(a.opt.RetryMaxPending)}
 	deliverer := deliver.New(deliver.Options{
 		Claims: a.claims, Clicks: store, ClickTail: a.queue, Graph: graph, Journal: a.queue, Tenants: a.tenants,
-		Gates: gates, RetriesFull: retries.full, Alarm: a.guard.Alarm,
+		Gates: gates, RetriesFull: retries.full, Alarm: a.guard.Alarm, Missed: a.guard.Missed,
 		AckWait: a.opt.AckWait, BatchDeadline: a.opt.BatchDeadline, GraphTimeout: a.opt.GraphTimeout,
 		RetryMin: a.opt.RetryMin, RetryMax: a.opt.RetryMax, RetryFor: a.opt.RetryFor, ClickGrace: a.opt.ClickGrace,
 		Metrics: a.telemetry.Metrics, Tracer: a.telemetry.Tracer(), Logger: a.log,
@@ -174,7 +174,7 @@ func (a *App) newGuard(store *clicks.Store) *recovery.Guard {
 	}
 	return recovery.New(recovery.Options{
 		Claims: a.claims, Clicks: store, Streams: a.queue, RunID: runID(a.redis), Wait: wait,
-		Incident: a.telemetry.Metrics.Incident, Logger: a.log,
+		Writes: writes(a.redis), Incident: a.telemetry.Metrics.Incident, Logger: a.log,
 	})
 }
 

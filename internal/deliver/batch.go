@@ -40,7 +40,8 @@ type item struct {
 	unknowns int
 
 	fate     fate
-	accepted bool // Meta took it in this pass
+	accepted bool              // Meta took it in this pass
+	missed   bool              // its decision is not in the claim store
 	trace    *tracing          // nil for most
 	click    trace.SpanContext // of the click that earned it, where that was traced
 }

@@ -69,6 +69,9 @@ type Options struct {
 	// Alarm is told when the claim store has lost its memory or does not
 	// answer; nil when nobody listens.
 	Alarm func(error)
+	// Missed is told when only the ledger knows of a delivery, because the claim
+	// store took nothing in time; nil when nobody listens.
+	Missed func()
 
 	// AckWait, BatchDeadline and GraphTimeout bound a delivery; see deadline.
 	AckWait, BatchDeadline, GraphTimeout time.Duration
@@ -108,6 +111,9 @@ func New(opt Options) *Deliverer {
 	}
 	if opt.Alarm == nil {
 		opt.Alarm = func(error) {}
+	}
+	if opt.Missed == nil {
+		opt.Missed = func() {}
 	}
 	if opt.Backoff == nil {
 		opt.Backoff = FullJitter(opt.RetryMin, opt.RetryMax)

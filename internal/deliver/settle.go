@@ -3,6 +3,7 @@ package deliver
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -41,7 +42,7 @@ func (b *batch) decide() {
 		case !ok && it.accepted:
 			// Redis stays silent, but Meta has it: the ledger must know. The
 			// claim store learns it from there before its next claim.
-			it.fate.step, it.fate.decided = final, b.Now()
+			it.fate.step, it.fate.decided, it.missed = final, b.Now(), true
 		case !ok, !settled[i].Stands:
 			it.fate = fate{step: forget}
 		case it.fate.step == ending:
@@ -158,6 +159,9 @@ func (b *batch) record() {
 			it.fate.step = forget
 		}
 		return
+	}
+	if slices.ContainsFunc(items, func(it *item) bool { return it.missed }) {
+		b.Missed()
 	}
 	for _, it := range items {
 		it.fate.step = ack

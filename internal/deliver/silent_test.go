@@ -101,6 +101,8 @@ func TestRedisSilentAfterTheCall(t *testing.T) {
 				f.graph.answer = always(tt.answer)
 				alarms := 0
 				f.opt.Alarm = func(error) { alarms++ }
+				missed := 0
+				f.opt.Missed = func() { missed++ }
 				// A shutdown does not stop what is written then.
 				ctx, cancel := context.WithCancel(t.Context())
 				time.AfterFunc(time.Second, cancel)
@@ -110,6 +112,9 @@ func TestRedisSilentAfterTheCall(t *testing.T) {
 				}
 				if tt.lines == 1 && f.journal.lines[0].Outcome != events.Delivered {
 					t.Errorf("ledger %+v", f.journal.lines)
+				}
+				if only := tt.lines == 1 && tt.silence == forever; only != (missed == 1) {
+					t.Errorf("only the ledger knows: %v; told %d times", only, missed)
 				}
 				if took := time.Since(start); took > tt.took || alarms == 0 || m.settles < 5 {
 					t.Errorf("took %v, %d alarms, %d tries", took, alarms, m.settles)

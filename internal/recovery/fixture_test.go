@@ -21,6 +21,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type memory struct {
 	mu       sync.Mutex
 	away     bool // Redis does not answer
+	full     bool // Redis takes no writes
 	marker   *dedup.Marker
 	runID    string
 	inFlight []int // what AckPending answers, one after the other; the last one stays
@@ -55,6 +56,15 @@ func (m *memory) Marker(context.Context) (dedup.Marker, error) {
 	default:
 		return *m.marker, nil
 	}
+}
+
+func (m *memory) Write(context.Context) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.full {
+		return errAway
+	}
+	return nil
 }
 
 func (m *memory) Mark(_ context.Context, marker dedup.Marker) error {
@@ -132,7 +142,7 @@ func whole() *memory {
 
 func guardOf(m *memory) *recovery.Guard {
 	return recovery.New(recovery.Options{
-		Claims: m, Clicks: m, Streams: m, RunID: m.RunID, Wait: time.Minute,
+		Claims: m, Clicks: m, Streams: m, RunID: m.RunID, Writes: m.Write, Wait: time.Minute,
 		Incident: func() { m.locked(func() { m.incidents++ }) }, Logger: slog.New(slog.DiscardHandler),
 	})
 }

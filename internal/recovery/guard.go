@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/homing-dev/homing/internal/crash"
@@ -52,6 +53,9 @@ type Options struct {
 	// Wait is how long after an incident a request of another worker may still
 	// be under way (HOMING_BATCH_DEADLINE).
 	Wait time.Duration
+	// Writes tries a write: a server that is out of memory, or is a replica now,
+	// answers reads as if it lacked nothing. nil: not tried.
+	Writes func(ctx context.Context) error
 	// Incident is told of every incident; nil when nobody counts.
 	Incident func()
 	Logger   *slog.Logger
@@ -65,8 +69,9 @@ const (
 
 // Guard watches the claim store. Run must be running for it to change its mind.
 type Guard struct {
-	opt   Options
-	alarm chan struct{}
+	opt    Options
+	alarm  chan struct{}
+	missed atomic.Bool // see Missed
 
 	mu      sync.Mutex
 	whole   bool
@@ -94,6 +99,13 @@ func (g *Guard) Alarm(error) {
 	case g.alarm <- struct{}{}:
 	default:
 	}
+}
+
+// Missed tells that the ledger holds a decision that Redis would not take: it is
+// to be brought there before the claim that still stands in its place grows old.
+func (g *Guard) Missed() {
+	g.missed.Store(true)
+	g.Alarm(nil)
 }
 
 // Whole returns nil while the memory can be trusted, else why it can't.
@@ -159,7 +171,11 @@ func (g *Guard) CatchUp(ctx context.Context) {
 
 // look asks Redis what it remembers, and rebuilds what it does not.
 func (g *Guard) look(ctx context.Context, down bool) (stillDown bool) {
+	down = g.missed.Swap(false) || down
 	marker, err := g.opt.Claims.Marker(ctx)
+	if err == nil && g.opt.Writes != nil {
+		err = g.opt.Writes(ctx)
+	}
 	runID := ""
 	if err == nil {
 		// Where the server hides its run_id a lost connection is all there is to see.

@@ -120,6 +120,44 @@ func TestLostMemoryIsRebuilt(t *testing.T) {
 	}
 }
 
+// Reads alone don't show that claims are possible, nor that what was delivered
+// meanwhile is remembered.
+func TestRedisThatTakesNoWrites(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := whole()
+		g := watch(t, m)
+		m.locked(func() { m.full = true })
+		g.Alarm(errors.New("OOM"))
+		synctest.Wait()
+		if g.Whole() == nil {
+			t.Error("trusted although it takes no writes")
+		}
+		m.locked(func() { m.full = false })
+		after(time.Second)
+		if err := g.Whole(); err != nil || len(m.since) != 1 || len(m.marked) != 0 {
+			t.Errorf("%v; rebuilt %v, marked %v", err, m.since, m.marked)
+		}
+	})
+}
+
+// A delivery that only the ledger knows would, once its claim is old, be sent again.
+func TestWhatRedisMissedIsBroughtThere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := whole()
+		g := watch(t, m)
+		m.locked(func() { m.settled = []events.Settlement{settlement("e1", events.Delivered)} })
+		g.Missed()
+		synctest.Wait()
+		if len(m.restored) != 1 || g.Whole() != nil {
+			t.Errorf("%d restored, %v", len(m.restored), g.Whole())
+		}
+		after(time.Minute)
+		if len(m.since) != 1 || m.incidents != 0 {
+			t.Errorf("rebuilt %v, %d incidents", m.since, m.incidents)
+		}
+	})
+}
+
 func TestRedisThatWasAway(t *testing.T) {
 	for name, tt := range map[string]struct {
 		hidden, lost bool
