@@ -165,15 +165,23 @@ func (g *Gates) Pass(ctx context.Context, tenant string, n int) (int, events.Rea
 
 // Succeeded tells that Meta took a call of the tenant's.
 func (g *Gates) Succeeded(ctx context.Context, tenant string, usage graphapi.Usage) {
-	g.mu.Lock()
-	delete(g.notSent, tenant)
-	_, wasClosed := g.closed[tenant]
-	g.mu.Unlock()
 	if usage.Percent >= nearLimit {
+		g.mu.Lock()
+		delete(g.notSent, tenant)
+		g.mu.Unlock()
 		g.close(ctx, tenant, events.ReasonThrottled, usage.RegainIn)
 		return
 	}
-	if wasClosed {
+	g.arrived(ctx, tenant)
+}
+
+// arrived tells that a call reached Meta. Only a try opens the gate: a call that
+// was under way when it was closed says nothing of why it was.
+func (g *Gates) arrived(ctx context.Context, tenant string) {
+	g.mu.Lock()
+	delete(g.notSent, tenant)
+	g.mu.Unlock()
+	if state, _ := g.State(tenant); state == GateHalfOpen {
 		g.Open(ctx, tenant)
 	}
 }
@@ -199,13 +207,7 @@ func (g *Gates) Failed(ctx context.Context, tenant string, err *graphapi.Error) 
 		}
 		return many
 	default:
-		// The request arrived, whatever came of it.
-		g.mu.Lock()
-		delete(g.notSent, tenant)
-		g.mu.Unlock()
-		if state, _ := g.State(tenant); state != GateOpen {
-			g.Open(ctx, tenant)
-		}
+		g.arrived(ctx, tenant) // whatever came of it
 		return false
 	}
 }

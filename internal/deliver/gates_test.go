@@ -192,6 +192,29 @@ func TestTryThatArrivedOpens(t *testing.T) {
 	}
 }
 
+// Of calls that were under way together, one closes the gate for as long as Meta
+// asked; those that end after it don't open it again.
+func TestCallsUnderWayDoNotOpen(t *testing.T) {
+	for name, end := range map[string]func(g *deliver.Gates){
+		"taken":  func(g *deliver.Gates) { g.Succeeded(t.Context(), "acme", graphapi.Usage{}) },
+		"failed": func(g *deliver.Gates) { g.Failed(t.Context(), "acme", failure(graphapi.Transient)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			a, b, c := twoWorkers(t)
+			throttled := failure(graphapi.Throttled)
+			throttled.RetryAfter = 10 * time.Minute
+			a.Failed(t.Context(), "acme", throttled)
+			refresh(t, b)
+			end(a)
+			end(b)
+			refresh(t, a, b)
+			c.forward(10*time.Minute - time.Second)
+			expect(t, a, deliver.GateClosed, events.ReasonThrottled)
+			expect(t, b, deliver.GateClosed, events.ReasonThrottled)
+		})
+	}
+}
+
 func TestOpenByHand(t *testing.T) {
 	a, b, _ := twoWorkers(t)
 	a.Failed(t.Context(), "acme", failure(graphapi.Auth))
