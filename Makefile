@@ -23,8 +23,21 @@ demo: ## A short story played against what `make run` started
 
 .PHONY: build
 build: ## Static binaries of every command into bin/, with the version stamped in
-	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/ ./cmd/...
+	VERSION=$(VERSION) scripts/build-static bin api dev homing sandbox worker
 	@ls -1sh $(patsubst cmd/%/,bin/%,$(wildcard cmd/*/))
+
+.PHONY: image
+image: ## The container image homing:VERSION, by docker buildx
+	docker buildx build --load --build-arg VERSION=$(VERSION) --target homing --tag homing:$(VERSION) .
+
+.PHONY: image-sandbox
+image-sandbox: ## The container image homing-sandbox:VERSION, for the overlay dev
+	docker buildx build --load --build-arg VERSION=$(VERSION) --target sandbox --tag homing-sandbox:$(VERSION) .
+
+.PHONY: sbom
+sbom: build ## What is in each binary, as CycloneDX, into bin/NAME.cdx.json
+	cd tools && go build -o ../bin/.sbom ./sbom
+	cd bin && ./.sbom api homing sandbox worker
 
 ##@ Test
 
@@ -74,6 +87,18 @@ check: tools ## Format, vet, lint, module files, shell scripts, import and style
 check-rules: ## The alerting rules and their cases, by promtool (Debian: prometheus)
 	scripts/check-rules
 
+.PHONY: check-k8s
+check-k8s: k8s-tools ## deploy/: manifests built, held against schemas and code, accounts and rollouts run
+	go test -timeout $(TIMEOUT) $(TESTFLAGS) ./test/deploy/
+
+.PHONY: prometheus-rule
+prometheus-rule: ## deploy/prometheus as an object of the Prometheus operator
+	UPDATE=true go test -run '^TestPrometheusRule$$' ./test/deploy/
+
+.PHONY: reproducible
+reproducible: ## Build every binary twice, from two folders without a cache, and compare (10 minutes)
+	scripts/reproducible
+
 .PHONY: fmt
 fmt: tools ## Format every Go file
 	tools/bin/gofumpt -w .
@@ -89,9 +114,13 @@ tidy: ## Tidy the module files of the product and of the tools
 tools: ## Build the linters into tools/bin, unless they are there
 	@scripts/tools
 
+.PHONY: k8s-tools
+k8s-tools: ## Build what check-k8s needs into tools/k8s/bin, unless it is there
+	@scripts/k8s-tools
+
 .PHONY: clean
 clean: ## Remove what the other targets made
-	rm -rf bin tools/bin
+	rm -rf bin tools/bin tools/k8s/bin
 
 .PHONY: help
 help: ## This list

@@ -55,16 +55,24 @@ var builds struct {
 // allBuilds returns every overlay, and every set of components on the base.
 func allBuilds(t *testing.T) []build {
 	t.Helper()
-	tool := need(t, "kubectl", "install Debian's kubernetes-client")
-	sets := onBase(t)
-	builds.once.Do(func() { builds.all, builds.err = buildAll(tool, t.TempDir(), sets) })
+	sets, command := onBase(t), kustomize(t)
+	builds.once.Do(func() { builds.all, builds.err = buildAll(command, t.TempDir(), sets) })
 	if builds.err != nil {
 		t.Fatal(builds.err)
 	}
 	return builds.all
 }
 
-func buildAll(kubectl, dir string, sets map[string][]string) ([]build, error) {
+// kustomize is the command that builds: that of kubectl, or by itself.
+func kustomize(t *testing.T) []string {
+	t.Helper()
+	if kubectl, err := exec.LookPath("kubectl"); err == nil {
+		return []string{kubectl, "kustomize"}
+	}
+	return []string{need(t, tools+"kustomize", advice), "build"}
+}
+
+func buildAll(kustomize []string, dir string, sets map[string][]string) ([]build, error) {
 	// In a copy, since a kustomization can't reach what lies beside it.
 	if err := os.CopyFS(dir, os.DirFS(manifests)); err != nil {
 		return nil, err
@@ -80,13 +88,13 @@ func buildAll(kubectl, dir string, sets map[string][]string) ([]build, error) {
 		return nil, err
 	}
 	for _, overlay := range overlays {
-		cmd := exec.Command(kubectl, "kustomize", overlay)
+		cmd := exec.Command(kustomize[0], kustomize[1], overlay)
 		var problems bytes.Buffer
 		cmd.Stderr = &problems
 		text, err := cmd.Output()
 		name := filepath.Base(overlay)
 		if err != nil || problems.Len() > 0 {
-			return nil, fmt.Errorf("kubectl kustomize %s: %w\n%s", name, err, &problems)
+			return nil, fmt.Errorf("kustomize %s: %w\n%s", name, err, &problems)
 		}
 		objects, err := decode(text)
 		if err != nil {
