@@ -54,7 +54,7 @@ func (a *App) startAPI(background context.Context) error {
 	}
 	handler := otelhttp.NewHandler(server, "api", otelhttp.WithTracerProvider(a.telemetry.TracerProvider()),
 		otelhttp.WithPropagators(a.telemetry.Propagator()), otelhttp.WithMeterProvider(noop.NewMeterProvider()),
-		otelhttp.WithSpanNameFormatter(func(_ string, r *http.Request) string { return r.Method }))
+		otelhttp.WithSpanNameFormatter(spanName))
 	a.edge.open(handler)
 	// Registered now, so that requests end before what they need is closed.
 	a.atStop("api", func(ctx context.Context) error {
@@ -88,6 +88,15 @@ func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		"success": false, "reason": "queue_unavailable",
 		"message": "this process is starting and has no connection to the queue yet; send it again with the same event_id",
 	})
+}
+
+// spanName names a request's span: the pattern of its route, which is known once
+// it was found, and nothing that a client may invent.
+func spanName(_ string, r *http.Request) string {
+	if r.Pattern != "" {
+		return r.Pattern
+	}
+	return "HTTP"
 }
 
 // startWorker delivers events and stores clicks.

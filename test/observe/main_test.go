@@ -1,0 +1,22 @@
+package observe_test
+
+import (
+	"fmt"
+	"os"
+	"testing"
+
+	"github.com/homing-dev/homing/test/harness"
+)
+
+var binaries *harness.Binaries
+
+func TestMain(m *testing.M) {
+	var err error
+	if binaries, err = harness.NewBinaries(""); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	code := m.Run()
+	binaries.Remove()
+	os.Exit(code)
+}
