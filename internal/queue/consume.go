@@ -87,7 +87,7 @@ func (l *puller) read(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer func() { l.handBack(in.close()) }()
+	defer func() { l.handOut(in.close()) }()
 	for {
 		slots, err := l.q.budget.take(ctx, l.request())
 		if err != nil {
@@ -135,12 +135,18 @@ func (l *puller) pull(ctx context.Context, in *inlet, slots *grant) error {
 	return err
 }
 
-// handBack returns what came too late to be handed out.
-func (l *puller) handBack(batch []*nats.Msg) {
+// handOut hands out what the server had sent when the inlet was closed, over and
+// above the slots. It is not handed back, since a message that was would look,
+// after an incident, like one that a dead worker may have sent.
+func (l *puller) handOut(batch []*nats.Msg) {
+	var msgs []*Message
 	for _, m := range batch {
-		if meta, err := m.Metadata(); err == nil {
-			l.q.refuse(m, meta)
+		if msg := l.q.receive(m, nil); msg != nil {
+			msgs = append(msgs, msg)
 		}
+	}
+	if len(msgs) > 0 {
+		l.sink(msgs)
 	}
 }
 
@@ -152,7 +158,7 @@ func (q *Queue) refuse(m *nats.Msg, meta *nats.MsgMetadata) {
 }
 
 // receive makes a message of what JetStream delivered, and pays for it from
-// slots; nil when it is in hand already.
+// slots, where there are any; nil when it is in hand already.
 func (q *Queue) receive(m *nats.Msg, slots *grant) *Message {
 	meta, err := m.Metadata()
 	if err != nil {
@@ -160,17 +166,22 @@ func (q *Queue) receive(m *nats.Msg, slots *grant) *Message {
 		q.log.Error("queue: a delivery without metadata", "subject", m.Subject, "error", err)
 		return nil
 	}
-	if slots.msgs == 0 {
-		q.refuse(m, meta) // a request that was taken for lost was served after all
-		return nil
+	var cost grant
+	if slots != nil {
+		if slots.msgs == 0 {
+			q.refuse(m, meta) // a request that was taken for lost was served after all
+			return nil
+		}
+		cost = grant{1, min(weight(m), slots.bytes)}
 	}
-	cost := grant{1, min(weight(m), slots.bytes)}
 	h, ok := q.take(m, meta, cost)
 	if !ok {
 		return nil
 	}
-	slots.msgs -= cost.msgs
-	slots.bytes -= cost.bytes
+	if slots != nil {
+		slots.msgs -= cost.msgs
+		slots.bytes -= cost.bytes
+	}
 	msg := &Message{
 		Data:       m.Data,
 		Stream:     meta.Stream,

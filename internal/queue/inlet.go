@@ -27,7 +27,7 @@ const (
 // inlet pulls from one durable consumer through one subscription. The library's
 // Fetch has a subscription per request and drops what arrives after it has given
 // a request up; that would hold messages up for AckWait. Here everything that
-// the server sends is handed on, or handed back by close.
+// the server sends is handed on, even what comes while it is closed.
 type inlet struct {
 	nc     *nats.Conn
 	next   string // the subject to ask on
