@@ -19,18 +19,18 @@ func TestRedisAway(t *testing.T) {
 	acme := s.Tenants[0]
 	s.Tap(acme, harness.Click{Phone: harness.Phone(1), Clid: "clid-1", At: time.Now()})
 	s.Redis.Kill()
-	// Not purchases: what a worker hands back when Redis goes away is unsure
-	// afterwards, and a purchase would be held.
+	// Purchases: what a worker had in hand when Redis went away was not sent, so
+	// nothing of it may be held afterwards.
 	var promises harness.Promises
 	for n := range 10 {
 		id := fmt.Sprintf("order-%d", n)
-		a := s.MustPost(acme, harness.PathEvent, harness.Conversion("AddToCart", id, harness.Phone(1)), http.StatusAccepted)
+		a := s.MustPost(acme, harness.PathEvent, harness.Conversion("Purchase", id, harness.Phone(1)), http.StatusAccepted)
 		if !a.Body.Success || a.Body.Status != "queued" {
 			t.Errorf("answered %s", a.Text)
 		}
-		promises.Add(acme, "AddToCart", id, "clid-1")
+		promises.Add(acme, "Purchase", id, "clid-1")
 	}
-	if a, err := s.Status(acme, "AddToCart", "order-1"); err != nil || a.Code != http.StatusServiceUnavailable || a.Body.Reason != "status_unavailable" {
+	if a, err := s.Status(acme, "Purchase", "order-1"); err != nil || a.Code != http.StatusServiceUnavailable || a.Body.Reason != "status_unavailable" {
 		t.Errorf("status: %d %s %v", a.Code, a.Text, err)
 	}
 	if n := s.Meta.Stats().Events; n != 0 {
