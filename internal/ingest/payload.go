@@ -98,7 +98,7 @@ func fits(err error) bool {
 func parseWebhook(body []byte) ([]tap, error) {
 	var p payload
 	if err := json.Unmarshal(body, &p); !fits(err) {
-		return nil, &events.FieldError{Reason: events.ReasonInvalidJSON, Message: "the body is not valid JSON"}
+		return nil, err
 	}
 	var taps []tap
 	for _, entry := range p.Entry {

@@ -75,7 +75,8 @@ func (s *Server) takeWebhook(c *call) (a answer, result string) {
 	}
 	taps, err := parseWebhook(body)
 	if err != nil {
-		return badRequest(err).answer(), webhookRefused
+		// It is signed, so it came as it was sent: it would be no better next time.
+		return answer{status: http.StatusOK, body: webhookResult{Success: true}}, webhookRefused
 	}
 	found := s.clicksOf(c, taps, scope)
 	c.told.items, c.told.accepted, c.told.rejected = len(taps), len(found), len(taps)-len(found)
