@@ -29,8 +29,9 @@ func (a *App) connect(ctx context.Context) error {
 	}
 	// A prefix of its own for each role lets an account keep the answers to one
 	// role from the others.
-	opts := append([]nats.Option{nats.CustomInboxPrefix("_INBOX." + a.role.String())}, a.env.NATS...)
-	a.nats, err = queue.Connect(natsURL, a.opt.NATSCreds, a.opt.NATSCA, a.log, opts...)
+	servers, opts := a.opt.natsLogin(natsURL, a.log)
+	opts = append(opts, nats.CustomInboxPrefix("_INBOX."+a.role.String()))
+	a.nats, err = queue.Connect(servers, a.opt.NATSCreds, a.opt.NATSCA, a.log, append(opts, a.env.NATS...)...)
 	if err != nil {
 		return err
 	}
@@ -44,6 +45,7 @@ func (a *App) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	a.opt.redisLogin(redisOpt, a.log)
 	a.redis = redis.NewUniversalClient(redisOpt)
 	a.atStop("redis", func(context.Context) error { return a.redis.Close() })
 	a.claims = dedup.New(a.redis, dedup.Options{AckWait: a.opt.AckWait, TTL: a.opt.DedupTTL})
