@@ -181,7 +181,7 @@ func startNATS(t *testing.T) *natsServer {
 		t.Fatal(err)
 	}
 	config := values.Config.Merge
-	config["listen"] = "127.0.0.1:-1"
+	config["listen"] = harness.Addr(t)
 	config["jetstream"] = values.Config.JetStream.Merge
 	values.Config.JetStream.Merge["store_dir"] = t.TempDir()
 	var text bytes.Buffer
