@@ -130,6 +130,12 @@ func (q *Queue) unparkAll(ctx context.Context, tenant string, batch jetstream.Me
 	}
 	var copies []copied
 	for m := range batch.Messages() {
+		// The reader acks nothing, so what got lost on its way does not come again,
+		// and the purge up to a later event would take it along.
+		if meta, e := m.Metadata(); e == nil && meta.Sequence.Consumer != uint64(len(copies)+1) {
+			err = fmt.Errorf("%w: read %s: an event was lost on its way here; it stays parked", ErrUnavailable, StreamParked)
+			break
+		}
 		seq, pub, e := q.unpark(tenant, m)
 		if e != nil {
 			err = e
@@ -198,8 +204,8 @@ func (q *Queue) Sweep(ctx context.Context, tenant string, pick func(data []byte)
 				return moved, err
 			}
 			crash.At(crash.AfterUnpark)
-			if err := s.DeleteMsg(ctx, seq); err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
-				return moved, adminError("parked event", err)
+			if err := deleteParked(ctx, s, seq); err != nil {
+				return moved, err
 			}
 			moved++
 		}
@@ -209,4 +215,17 @@ func (q *Queue) Sweep(ctx context.Context, tenant string, pick func(data []byte)
 		left -= min(got, left)
 	}
 	return moved, nil
+}
+
+// deleteParked deletes a parked event, unless a drainer was faster: for which the
+// server's answer to a deletion has no word of its own.
+func deleteParked(ctx context.Context, s jetstream.Stream, seq uint64) error {
+	err := s.DeleteMsg(ctx, seq)
+	if err == nil {
+		return nil
+	}
+	if _, gone := s.GetMsg(ctx, seq); errors.Is(gone, jetstream.ErrMsgNotFound) {
+		return nil
+	}
+	return adminError("parked event", err)
 }
