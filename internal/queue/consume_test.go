@@ -14,10 +14,15 @@ import (
 // fill publishes n events of several tenants.
 func (f *fixture) fill(t testing.TB, n int) {
 	t.Helper()
+	f.fillFor(t, n, func(i int) string { return fmt.Sprintf("tenant-%d", i%16) })
+}
+
+func (f *fixture) fillFor(t testing.TB, n int, tenant func(i int) string) {
+	t.Helper()
 	for from := 0; from < n; from += 1000 {
 		batch := make([]queue.Acceptance, 0, 1000)
 		for i := from; i < min(n, from+1000); i++ {
-			batch = append(batch, event(fmt.Sprintf("tenant-%d", i%16), i))
+			batch = append(batch, event(tenant(i), i))
 		}
 		for _, r := range f.q.PublishMany(f.ctx, batch) {
 			if r.Err != nil {
@@ -250,5 +255,53 @@ func TestATenantKeepsToItsLane(t *testing.T) {
 	}
 	if len(subjects) != 1 {
 		t.Errorf("one tenant in %v", subjects)
+	}
+}
+
+// A worker parks what one tenant has too much of once it is full. So the lane
+// must have enough for all of them to get full.
+func TestOneLaneFillsSeveralWorkers(t *testing.T) {
+	const workers, each = 3, 10_000
+	cfg := small()
+	cfg.MaxInFlight = each
+	f := start(t, cfg)
+	f.fillFor(t, workers*each, func(int) string { return "acme" })
+	var all []*queue.Queue
+	for range workers {
+		q := f.open(t, cfg)
+		f.consume(t, q)
+		all = append(all, q)
+	}
+	eventually(t, "every worker is full", func() bool {
+		held := 0
+		for _, q := range all {
+			held += q.InFlight()
+		}
+		return held > (workers*each)*9/10
+	})
+}
+
+// What can't be moved is handed back for longer and longer, so that it does not
+// pass for an event that was handed out too often.
+func TestWhatCanNotBeMovedRestsLonger(t *testing.T) {
+	f := start(t, small())
+	in, _ := f.consume(t, f.q)
+	f.publish(t, event("acme", 1))
+	m := f.next(t, in)
+	m.Deliveries = 4
+	if err := f.js.DeleteStream(f.ctx, queue.StreamParked); err != nil {
+		t.Fatal(err)
+	}
+	answers, err := f.nc.SubscribeSync("$JS.ACK." + queue.StreamEvents + ".>")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.settle(f.q, m, queue.Verdict{Action: queue.Park, Next: m.Envelope})
+	nak, err := answers.NextMsgWithContext(f.ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := fmt.Sprintf(`-NAK {"delay":%d}`, 40*time.Second); string(nak.Data) != want {
+		t.Errorf("answer %s, want %s", nak.Data, want)
 	}
 }

@@ -12,8 +12,11 @@ import (
 )
 
 // failedMove is how long a message is held back whose copy could not be
-// published.
-const failedMove = 5 * time.Second
+// published, the first time; maxFailedMove is the longest.
+const (
+	failedMove    = 5 * time.Second
+	maxFailedMove = 5 * time.Minute
+)
 
 // Settle carries out verdicts[i] on msgs[i] and frees their slots. ctx is the
 // context for working. A message is acked only when its copy, if it gets one, is
@@ -21,7 +24,7 @@ const failedMove = 5 * time.Second
 // A message that was settled already, or handed back, is left alone.
 func (q *Queue) Settle(ctx context.Context, msgs []*Message, verdicts []Verdict) {
 	type move struct {
-		hand   *hand
+		msg    *Message
 		action Action
 		pub    *publication
 	}
@@ -41,10 +44,10 @@ func (q *Queue) Settle(ctx context.Context, msgs []*Message, verdicts []Verdict)
 		case Retry, Park:
 			pub, err := q.publishCopy(m, v)
 			if err != nil {
-				q.failMove(h, v.Action, err)
+				q.failMove(m, v.Action, err)
 				continue
 			}
-			moves = append(moves, move{h, v.Action, pub})
+			moves = append(moves, move{m, v.Action, pub})
 		default:
 			// Nothing was decided, so nothing is lost by trying again.
 			q.log.Error("queue: a verdict without an action", "stream", m.Stream, "seq", m.Seq)
@@ -59,20 +62,22 @@ func (q *Queue) Settle(ctx context.Context, msgs []*Message, verdicts []Verdict)
 			crash.At(crash.AfterRetry)
 		}
 		if err != nil {
-			q.failMove(mv.hand, mv.action, err)
+			q.failMove(mv.msg, mv.action, err)
 			continue
 		}
-		q.ack(mv.hand)
+		q.ack(mv.msg.hand)
 	}
 }
 
 // failMove hands back a message whose copy is not known to be durable. Where it
 // is durable after all, the same Nats-Msg-Id keeps the next try from storing a
-// second one.
-func (q *Queue) failMove(h *hand, a Action, err error) {
+// second one. A message that waits for room longer and longer is not soon one
+// that was handed out too often.
+func (q *Queue) failMove(m *Message, a Action, err error) {
 	q.log.Warn("queue: a message could not be moved and is handed back",
-		"stream", h.place.stream, "seq", h.place.seq, "action", a, "error", err)
-	q.nak(h, failedMove)
+		"stream", m.Stream, "seq", m.Seq, "action", a, "error", err)
+	doublings := min(max(m.Deliveries, 1)-1, 10)
+	q.nak(m.hand, min(failedMove<<doublings, maxFailedMove))
 }
 
 // publishCopy starts the move of a message to where its verdict says. The copy's

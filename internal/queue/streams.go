@@ -17,8 +17,11 @@ const (
 	maxEventBytes = 256 * kib
 	maxCopyBytes  = 384 * kib
 
-	// maxAckPending is what all workers together may hold of one lane.
-	maxAckPending = 20_000
+	// maxAckPending is what all workers together may hold of one lane. It is more
+	// than a few dozen workers can hold: were it reached first, the events of one
+	// slow tenant would stop their lane before any worker is full enough to park
+	// them.
+	maxAckPending = 1_000_000
 
 	deadBytes = 1 * gib
 	deadAge   = 30 * day
