@@ -55,11 +55,12 @@ func readAudit(ctx context.Context, rdb redis.Cmdable) (*auditResult, error) {
 
 // auditor audits now and then, one worker of all at a time.
 type auditor struct {
-	queue   *queue.Queue
-	redis   redis.UniversalClient
-	ackWait time.Duration
-	now     func() time.Time
-	log     *slog.Logger
+	queue    *queue.Queue
+	redis    redis.UniversalClient
+	ackWait  time.Duration
+	patience time.Duration
+	now      func() time.Time
+	log      *slog.Logger
 }
 
 // run audits until ctx ends.
@@ -99,7 +100,7 @@ func (a *auditor) round(ctx context.Context) error {
 		return nil
 	}
 	start := a.now()
-	report, err := ops.Audit{Queue: a.queue, AckWait: a.ackWait}.Run(ctx, ops.AuditOptions{Patience: auditPatience})
+	report, err := ops.Audit{Queue: a.queue, AckWait: a.ackWait}.Run(ctx, ops.AuditOptions{Patience: a.patience})
 	if err != nil {
 		return err
 	}

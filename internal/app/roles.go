@@ -130,7 +130,7 @@ func (a *App) startWorker(background context.Context) error {
 		Budget: maxHeld, Behind: a.queue.OthersWaiting,
 		Deliver: deliverer.Deliver, Settle: a.queue.Settle,
 	})
-	audit := &auditor{queue: a.queue, redis: a.redis, ackWait: a.opt.AckWait, now: time.Now, log: a.log}
+	audit := &auditor{queue: a.queue, redis: a.redis, ackWait: a.opt.AckWait, patience: auditPatience, now: time.Now, log: a.log}
 	a.goUntilStop(background, a.guard.Run)
 	a.goUntilStop(background, a.guard.CatchUp)
 	a.goUntilStop(background, gates.Run)

@@ -137,7 +137,8 @@ func (b *batch) bury() {
 		if err != nil {
 			// Not acked, so it comes back and its effects are tried again.
 			items[i].fate = fate{step: forget}
-			b.Logger.ErrorContext(b.ctx, "deliver.bury", "tenant", b.tenantID, "event_id", items[i].msg.EventID, "error", err)
+			b.Logger.ErrorContext(b.ctx, "deliver.bury", "tenant", b.tenantID, "event_id", items[i].msg.EventID,
+				"accept", items[i].msg.Accept, "trace_id", traceID(items[i].msg.Trace), "error", err)
 		}
 	}
 }

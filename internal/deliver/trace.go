@@ -2,6 +2,7 @@ package deliver
 
 import (
 	"context"
+	"log/slog"
 	"strconv"
 	"time"
 
@@ -223,9 +224,14 @@ func (b *batch) endCall(span trace.Span, items []*item, result graphapi.Result, 
 	span.End()
 }
 
-// finish ends the spans of the batch's events.
+// finish ends the spans of the batch's events, and tells of each who wants to
+// read as much.
 func (b *batch) finish() {
+	wordy := b.Logger.Enabled(b.ctx, slog.LevelDebug)
 	for _, it := range b.items {
+		if wordy {
+			b.logPass(it)
+		}
 		switch {
 		case it.trace != nil && it.shown():
 			b.draw(it)
@@ -238,6 +244,16 @@ func (b *batch) finish() {
 			}
 		}
 	}
+}
+
+// logPass writes the line of one event.
+func (b *batch) logPass(it *item) {
+	b.Logger.LogAttrs(b.ctx, slog.LevelDebug, "event",
+		slog.String("tenant", it.msg.Tenant), slog.String("event_id", it.msg.EventID),
+		slog.String("event_name", string(it.msg.EventName)), slog.String("accept", it.msg.Accept),
+		slog.String("trace_id", traceID(it.msg.Trace)), slog.String("stream", it.msg.Stream), slog.Uint64("seq", it.msg.Seq),
+		slog.String("claim", it.claim.Result.String()), slog.String("outcome", string(it.fate.outcome)),
+		slog.String("reason", string(it.fate.reason)), slog.Int("attempts", it.attempts), slog.Time("next_at", it.fate.at))
 }
 
 // draw ends an event's span of this pass, and draws its steps.
