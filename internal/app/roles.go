@@ -127,7 +127,7 @@ func (a *App) startWorker(background context.Context) error {
 	})
 	lanes := deliver.NewLanes(deliver.LanesOptions{
 		BatchSize: a.opt.BatchSize, Linger: a.opt.BatchLinger, Concurrency: a.opt.TenantConcurrency, Calls: maxCalls,
-		Budget: maxHeld, Behind: a.queue.OthersWaiting,
+		Budget: maxHeld, Full: a.queue.Heavy, Behind: a.queue.OthersWaiting,
 		Deliver: deliverer.Deliver, Settle: a.queue.Settle,
 	})
 	audit := &auditor{queue: a.queue, redis: a.redis, ackWait: a.opt.AckWait, patience: auditPatience, now: time.Now, log: a.log}

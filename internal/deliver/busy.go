@@ -11,10 +11,10 @@ import (
 const reliefEvery = 100 * time.Millisecond
 
 // relieve makes room when one tenant fills the process while events of others
-// wait behind its own: what it has over its share is parked. Alone it may use
-// the whole process. Callers hold mu.
+// wait behind its own: what it has over its share, a quarter, is parked. Alone
+// it may use the whole process. Callers hold mu.
 func (l *Lanes) relieve() {
-	if l.opt.Budget <= 0 || l.relief || l.stopped || l.held < l.opt.Budget/4*3 {
+	if l.opt.Budget <= 0 || l.relief || l.stopped || l.held < l.opt.Budget/4*3 && !l.opt.Full() {
 		return
 	}
 	var largest *lane
@@ -25,14 +25,15 @@ func (l *Lanes) relieve() {
 			largest = ln
 		}
 	}
-	if largest == nil || len(largest.waiting) <= l.opt.Budget/4 {
+	share := max(l.held/4, l.opt.BatchSize)
+	if largest == nil || len(largest.waiting) <= share {
 		return
 	}
 	l.relief = true
 	l.idle.Add(1)
 	go func() {
 		defer l.idle.Done()
-		l.parkOver(largest, held)
+		l.parkOver(largest, share, held)
 		time.AfterFunc(reliefEvery, func() {
 			l.mu.Lock()
 			defer l.mu.Unlock()
@@ -44,13 +45,13 @@ func (l *Lanes) relieve() {
 
 // parkOver parks what a tenant has waiting over its share, the newest, if
 // somebody waits behind it.
-func (l *Lanes) parkOver(ln *lane, held map[string]int) {
+func (l *Lanes) parkOver(ln *lane, share int, held map[string]int) {
 	behind, err := l.opt.Behind(l.ctx, ln.tenant, held)
 	if err != nil || !behind {
 		return
 	}
 	l.mu.Lock()
-	share := min(l.opt.Budget/4, len(ln.waiting))
+	share = min(share, len(ln.waiting))
 	over := ln.waiting[share:]
 	ln.waiting = ln.waiting[:share:share]
 	l.mu.Unlock()

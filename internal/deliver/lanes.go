@@ -25,6 +25,9 @@ type LanesOptions struct {
 	Calls int
 	// Budget is how many messages the process holds at most; 0: nobody is ever busy.
 	Budget int
+	// Full tells that the process holds as much as it may by another measure than
+	// their number: large messages. nil: never.
+	Full func() bool
 	// Behind tells whether events of others wait behind a tenant's, given how many
 	// of each tenant are held here. Required with a Budget.
 	Behind func(ctx context.Context, tenant string, held map[string]int) (bool, error)
@@ -65,6 +68,9 @@ type lane struct {
 
 // NewLanes returns empty lanes. Stop must be called.
 func NewLanes(opt LanesOptions) *Lanes {
+	if opt.Full == nil {
+		opt.Full = func() bool { return false }
+	}
 	ctx, cancel := context.WithCancelCause(context.Background())
 	return &Lanes{
 		opt: opt, ctx: ctx, cancel: cancel,

@@ -305,3 +305,27 @@ func TestWhatCanNotBeMovedRestsLonger(t *testing.T) {
 		t.Errorf("answer %s, want %s", nak.Data, want)
 	}
 }
+
+func TestHeavy(t *testing.T) {
+	cfg := small()
+	cfg.MaxInFlightBytes = 1 << 20
+	f := start(t, cfg)
+	in, _ := f.consume(t, f.q)
+	var held []*queue.Message
+	for i := range 3 {
+		if f.q.Heavy() {
+			t.Errorf("heavy with %d events", i)
+		}
+		a := event("acme", i)
+		a.Data = make([]byte, 200_000)
+		f.publish(t, a)
+		held = append(held, f.next(t, in))
+	}
+	if !f.q.Heavy() {
+		t.Error("600,000 of 1,048,576 bytes are not heavy")
+	}
+	f.settle(f.q, held[0], queue.Verdict{Action: queue.Ack})
+	if f.q.Heavy() {
+		t.Error("still heavy with two events")
+	}
+}

@@ -38,6 +38,7 @@ func (q *Queue) take(m *nats.Msg, meta *nats.MsgMetadata, slot grant) (*hand, bo
 		return nil, false
 	}
 	q.hands[h.place] = h
+	q.held += h.slot.bytes
 	return h, true
 }
 
@@ -60,6 +61,7 @@ func (q *Queue) claim(h *hand) bool {
 func (q *Queue) drop(h *hand) {
 	q.mu.Lock()
 	delete(q.hands, h.place)
+	q.held -= h.slot.bytes
 	q.mu.Unlock()
 	q.budget.give(h.slot)
 }
@@ -119,6 +121,14 @@ func (q *Queue) InFlight() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return len(q.hands)
+}
+
+// Heavy reports whether this process holds half the bytes that it may. More is
+// seldom reached, since the lanes keep room for their next pulls.
+func (q *Queue) Heavy() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.held > q.cfg.MaxInFlightBytes/2
 }
 
 // HandBackAll naks every message in hand that no Settle is at work on, and

@@ -36,6 +36,7 @@ type Queue struct {
 
 	mu    sync.Mutex
 	hands map[place]*hand // what this process was handed and has not settled
+	held  int64           // its bytes
 }
 
 // Option changes how a Queue is opened.
