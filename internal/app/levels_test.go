@@ -134,6 +134,7 @@ func TestLook(t *testing.T) {
 type awayQueue struct{}
 
 func (awayQueue) Levels(context.Context) ([]queue.StreamStatus, error) { return nil, io.ErrClosedPipe }
+
 func (awayQueue) Oldest(context.Context, string, int) ([]queue.Waiting, error) {
 	return nil, errors.New("not reached")
 }
