@@ -86,8 +86,8 @@ func (q *Queue) sendNak(reply string, delay time.Duration) error {
 	return err
 }
 
-// ack tells JetStream that the message is done with. An ack that gets lost is no harm: the message comes again, and its record
-// says that it is settled.
+// ack tells JetStream that the message is done with. An ack that gets lost is no
+// harm: the message comes again, and its record says that it is settled.
 func (q *Queue) ack(h *hand) {
 	defer q.drop(h)
 	if err := q.sendAck(q.newest(h)); err != nil {
