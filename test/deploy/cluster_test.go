@@ -39,14 +39,13 @@ func TestMain(m *testing.M) {
 // environment and their files, on NATS with the accounts of deploy/nats, with a
 // stand-in for Redis and the sandbox for Meta.
 type cluster struct {
-	t       *testing.T
-	prod    build
-	nats    *natsServer
-	meta    *sandbox.Sandbox
-	tenant  harness.Tenant
-	root    string   // stands for the root of every container
-	secrets string   // the folder connections, by role
-	env     []string // over that of the manifests
+	t      *testing.T
+	prod   build
+	nats   *natsServer
+	meta   *sandbox.Sandbox
+	tenant harness.Tenant
+	root   string   // holds what is in /etc/homing, by role
+	env    []string // over that of the manifests
 }
 
 const (
