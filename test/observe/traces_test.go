@@ -59,6 +59,14 @@ func startTraced(t *testing.T, protocol string, env ...string) *traced {
 // send posts a conversion with a trace context of its own and returns its trace.
 func (s *traced) send(tenant harness.Tenant, name, id, phone, flags string) string {
 	s.T.Helper()
+	trace, _ := s.try(tenant, name, id, phone, flags)
+	return trace
+}
+
+// try is send, and reports whether the api found the click in time, which on a
+// busy machine it may not.
+func (s *traced) try(tenant harness.Tenant, name, id, phone, flags string) (string, bool) {
+	s.T.Helper()
 	s.traces++
 	trace := fmt.Sprintf("%032x", 0xABC000+s.traces)
 	header := tenant.Auth()
@@ -72,10 +80,10 @@ func (s *traced) send(tenant harness.Tenant, name, id, phone, flags string) stri
 		delete(body, "phone_number")
 	}
 	a, err := s.Do(http.MethodPost, harness.PathEvent, header, body)
-	if err != nil || a.Code != http.StatusOK {
+	if err != nil || a.Code >= 300 {
 		s.T.Fatalf("%s: %d %s %v", id, a.Code, a.Text, err)
 	}
-	return trace
+	return trace, a.Code == http.StatusOK && a.Body.Success
 }
 
 // await waits until a trace has spans of these names, and returns all of it.
@@ -134,7 +142,15 @@ func TestTraces(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	t.Run("delivered", func(t *testing.T) { s.checkWaterfall(t, s.send(acme, "Purchase", "order-1", phone, "01")) })
+	t.Run("delivered", func(t *testing.T) {
+		for n := range 10 {
+			if trace, found := s.try(acme, "Purchase", fmt.Sprint("order-1-", n), phone, "01"); found {
+				s.checkWaterfall(t, trace)
+				return
+			}
+		}
+		t.Fatal("the api never found the click in time")
+	})
 	t.Run("not sampled", func(t *testing.T) {
 		quiet := s.send(acme, "Purchase", "order-2", phone, "00")
 		s.await(s.send(acme, "Purchase", "order-3", phone, "01"), acked)
