@@ -86,6 +86,9 @@ func (s *Server) lookForKeys(ctx context.Context, items []*item, limit time.Dura
 			asked, looks = append(asked, it), append(looks, it.look(traceID(ctx)))
 		}
 	}
+	for _, it := range asked {
+		it.unanswered = true
+	}
 	if len(asked) == 0 || !s.memoryAway.try() {
 		return func() {}
 	}
@@ -112,6 +115,7 @@ func (s *Server) lookForKeys(ctx context.Context, items []*item, limit time.Dura
 			return
 		}
 		for i, it := range asked {
+			it.unanswered = false
 			// Our own acceptance is there when the client library asked twice.
 			if i < len(records) && records[i].Accept != it.accept {
 				it.before = records[i]

@@ -29,21 +29,47 @@ func (s *Server) publish(ctx context.Context, items []*item) {
 	if len(going) == 0 {
 		return
 	}
-	var lost []*item
+	var lost, unsure []*item
 	for i, r := range s.send(ctx, going) {
 		it := going[i]
+		if it.heard(r) && it.unanswered {
+			unsure = append(unsure, it)
+		}
+	}
+	if len(unsure) > 0 {
+		// JetStream holds an earlier acceptance of the key, but with Memory silent
+		// nobody knows whether that one ended without a delivery: store this one
+		// too, and let the worker judge.
+		for _, it := range unsure {
+			it.accept, it.apart = s.newID(), true
+		}
+		for i, r := range s.send(ctx, unsure) {
+			unsure[i].heard(r)
+		}
+	}
+	for _, it := range going {
 		switch {
-		case r.Err != nil:
-			it.refused = queueRefusal(r.Err)
+		case it.refused != nil:
 			lost = append(lost, it)
-		case r.Duplicate:
-			it.duplicate = true
-		default:
-			it.acceptance = true
+		case it.acceptance:
 			s.metrics.Accepted(ctx, it.tenant.ID)
 		}
 	}
 	s.forget(ctx, lost)
+}
+
+// heard notes what the queue said of the item, and reports whether it holds an
+// earlier acceptance in its stead.
+func (it *item) heard(r queue.Result) bool {
+	switch {
+	case r.Err != nil:
+		it.refused = queueRefusal(r.Err)
+	case r.Duplicate:
+		it.duplicate = true
+	default:
+		it.acceptance = true
+	}
+	return r.Err == nil && r.Duplicate
 }
 
 // send publishes all items and waits for all of them, under one span that the

@@ -29,9 +29,11 @@ type item struct {
 	twin *item
 
 	looked     bool         // Memory was asked
+	unanswered bool         // ... or had to be, and said nothing
 	before     dedup.Record // what Memory knew of the key; State None when nothing
 	clickAway  bool         // whether there is a click could not be learned
 	duplicate  bool
+	apart      bool // not to be folded with an earlier acceptance
 	acceptance bool // durable, and new
 }
 
@@ -92,9 +94,9 @@ func (it *item) reopens() bool {
 }
 
 // msgID is the event's Nats-Msg-Id: the key, so that a client's retry is folded
-// by JetStream too, unless the key is to be opened again.
+// by JetStream too, unless the key is to be opened again or may have to be.
 func (it *item) msgID() string {
-	if it.reopens() {
+	if it.apart || it.reopens() {
 		return string(it.key) + ":" + it.accept
 	}
 	return string(it.key)
