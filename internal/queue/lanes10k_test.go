@@ -28,10 +28,11 @@ func TestTenThousandLanes(t *testing.T) {
 			if _, err := f.js.PublishMsgAsync(msg); err != nil {
 				t.Fatal(err)
 			}
+			if i%1000 == 999 {
+				<-f.js.PublishAsyncComplete()
+			}
 		}
 	}
-	<-f.js.PublishAsyncComplete()
-
 	parked, err := q.Parked(ctx)
 	if err != nil || len(parked) != tenants {
 		t.Fatalf("%d lanes, %v", len(parked), err)
