@@ -92,7 +92,8 @@ func (o Options) contradictions() []rule {
 		shorter("HOMING_GRAPH_TIMEOUT", o.GraphTimeout, "HOMING_BATCH_DEADLINE", o.BatchDeadline),
 		shorter("HOMING_BATCH_DEADLINE", o.BatchDeadline, "HOMING_ACK_WAIT", o.AckWait),
 		{
-			[]string{"HOMING_RETRY_MIN", "HOMING_RETRY_MAX"}, o.RetryMin <= o.RetryMax,
+			[]string{"HOMING_RETRY_MIN", "HOMING_RETRY_MAX"},
+			o.RetryMin <= o.RetryMax,
 			fmt.Sprintf("%s must not be longer than HOMING_RETRY_MAX, which is %s", o.RetryMin, o.RetryMax),
 		},
 	}

@@ -46,16 +46,26 @@ func TestEveryAnswerHasItsOutcome(t *testing.T) {
 		want   ending
 	}{
 		{"taken", events.Purchase, nil, delivered},
-		{"not sent", events.Purchase, failure(graphapi.NotSent),
-			ending{Action: queue.Retry, State: dedup.Waiting, Outcome: "retrying", Reason: "unreachable", Attempts: 1}},
-		{"transient", events.Purchase, failure(graphapi.Transient),
-			ending{Action: queue.Retry, State: dedup.Waiting, Outcome: "retrying", Reason: "transient", Attempts: 1}},
-		{"throttled", events.Purchase, failure(graphapi.Throttled),
-			ending{Action: queue.Park, State: dedup.Waiting, Outcome: "parked", Reason: "throttled", Attempts: 1}},
-		{"auth, which is no attempt", events.Purchase, failure(graphapi.Auth),
-			ending{Action: queue.Park, State: dedup.Waiting, Outcome: "parked", Reason: "auth"}},
-		{"invalid", events.Purchase, failure(graphapi.Invalid),
-			ending{Action: queue.Ack, State: dedup.Decided, Outcome: "dead", Reason: "rejected_by_meta", Attempts: 1, Letters: 1}},
+		{
+			"not sent", events.Purchase, failure(graphapi.NotSent),
+			ending{Action: queue.Retry, State: dedup.Waiting, Outcome: "retrying", Reason: "unreachable", Attempts: 1},
+		},
+		{
+			"transient", events.Purchase, failure(graphapi.Transient),
+			ending{Action: queue.Retry, State: dedup.Waiting, Outcome: "retrying", Reason: "transient", Attempts: 1},
+		},
+		{
+			"throttled", events.Purchase, failure(graphapi.Throttled),
+			ending{Action: queue.Park, State: dedup.Waiting, Outcome: "parked", Reason: "throttled", Attempts: 1},
+		},
+		{
+			"auth, which is no attempt", events.Purchase, failure(graphapi.Auth),
+			ending{Action: queue.Park, State: dedup.Waiting, Outcome: "parked", Reason: "auth"},
+		},
+		{
+			"invalid", events.Purchase, failure(graphapi.Invalid),
+			ending{Action: queue.Ack, State: dedup.Decided, Outcome: "dead", Reason: "rejected_by_meta", Attempts: 1, Letters: 1},
+		},
 		{"unknown, hold", events.Purchase, failure(graphapi.Unknown), held},
 		{"unknown, hold, subscribe", events.Subscribe, failure(graphapi.Unknown), held},
 		{"unknown, resend", events.Lead, failure(graphapi.Unknown), again},

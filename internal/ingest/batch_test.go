@@ -196,8 +196,10 @@ func TestBatchQueueRefuses(t *testing.T) {
 			t.Errorf("%v %s", got.header, got.text)
 		}
 		h.queue.refuse = nil
-		want := []string{"false reason=no_ctwa_click_id_for_phone", "false reason=missing_field",
-			"false reason=no_ctwa_click_id_for_phone", "false reason=no_ctwa_click_id_for_phone duplicate=true"}
+		want := []string{
+			"false reason=no_ctwa_click_id_for_phone", "false reason=missing_field",
+			"false reason=no_ctwa_click_id_for_phone", "false reason=no_ctwa_click_id_for_phone duplicate=true",
+		}
 		if diff := cmp.Diff(want, outcomes(h.post(sendEventsPath, body))); diff != "" {
 			t.Errorf("sent again (-want +got):\n%s", diff)
 		}

@@ -264,7 +264,8 @@ func (m *fakeMetrics) of(what string) int {
 	return m.told[what]
 }
 
-func (m *fakeMetrics) Accepted(_ context.Context, tenant string)    { m.count("accepted " + tenant) }
+func (m *fakeMetrics) Accepted(_ context.Context, tenant string) { m.count("accepted " + tenant) }
+
 func (m *fakeMetrics) Rejected(_ context.Context, reason string)    { m.count("rejected " + reason) }
 func (m *fakeMetrics) ClickLookup(_ context.Context, result string) { m.count("lookup " + result) }
 func (m *fakeMetrics) Webhook(_ context.Context, result string)     { m.count("webhook " + result) }

@@ -21,20 +21,34 @@ func TestStatus(t *testing.T) {
 		record dedup.Record
 		want   string
 	}{
-		"queued": {dedup.Record{State: dedup.Queued, At: at},
-			`"event_name":"Lead","status":"queued","reason":null,"attempts":0,"ctwa_clid":null,"fbtrace_id":null,"trace_id":null,"accepted_at":null,"settled_at":null,"next_attempt_at":null}`},
-		"sending": {dedup.Record{State: dedup.Claimed, At: at, Note: note},
-			`"event_name":"Lead","status":"sending","reason":null,` + noted + `"settled_at":null,"next_attempt_at":null}`},
-		"retrying": {dedup.Record{State: dedup.Waiting, At: at, Note: note, Outcome: "retrying", Reason: "transient", NextAt: at},
-			`"event_name":"Lead","status":"retrying","reason":"transient",` + noted + `"settled_at":null,"next_attempt_at":"2026-11-22T05:30:01Z"}`},
-		"parked": {dedup.Record{State: dedup.Waiting, At: at, Note: note, Outcome: "parked", Reason: "auth"},
-			`"event_name":"Lead","status":"parked","reason":"auth",` + noted + `"settled_at":null,"next_attempt_at":null}`},
-		"waiting for no said reason": {dedup.Record{State: dedup.Waiting, Note: note},
-			`"event_name":"Lead","status":"retrying","reason":null,` + noted + `"settled_at":null,"next_attempt_at":null}`},
-		"delivered": {dedup.Record{State: dedup.Decided, At: at, Note: note, Outcome: "delivered"},
-			`"event_name":"Lead","status":"delivered","reason":null,` + noted + `"settled_at":"2026-11-22T05:30:01Z","next_attempt_at":null}`},
-		"held": {dedup.Record{State: dedup.Decided, At: at, Note: note, Outcome: "held", Reason: "delivery_unknown"},
-			`"event_name":"Lead","status":"held","reason":"delivery_unknown",` + noted + `"settled_at":"2026-11-22T05:30:01Z","next_attempt_at":null}`},
+		"queued": {
+			dedup.Record{State: dedup.Queued, At: at},
+			`"event_name":"Lead","status":"queued","reason":null,"attempts":0,"ctwa_clid":null,"fbtrace_id":null,"trace_id":null,"accepted_at":null,"settled_at":null,"next_attempt_at":null}`,
+		},
+		"sending": {
+			dedup.Record{State: dedup.Claimed, At: at, Note: note},
+			`"event_name":"Lead","status":"sending","reason":null,` + noted + `"settled_at":null,"next_attempt_at":null}`,
+		},
+		"retrying": {
+			dedup.Record{State: dedup.Waiting, At: at, Note: note, Outcome: "retrying", Reason: "transient", NextAt: at},
+			`"event_name":"Lead","status":"retrying","reason":"transient",` + noted + `"settled_at":null,"next_attempt_at":"2026-11-22T05:30:01Z"}`,
+		},
+		"parked": {
+			dedup.Record{State: dedup.Waiting, At: at, Note: note, Outcome: "parked", Reason: "auth"},
+			`"event_name":"Lead","status":"parked","reason":"auth",` + noted + `"settled_at":null,"next_attempt_at":null}`,
+		},
+		"waiting for no said reason": {
+			dedup.Record{State: dedup.Waiting, Note: note},
+			`"event_name":"Lead","status":"retrying","reason":null,` + noted + `"settled_at":null,"next_attempt_at":null}`,
+		},
+		"delivered": {
+			dedup.Record{State: dedup.Decided, At: at, Note: note, Outcome: "delivered"},
+			`"event_name":"Lead","status":"delivered","reason":null,` + noted + `"settled_at":"2026-11-22T05:30:01Z","next_attempt_at":null}`,
+		},
+		"held": {
+			dedup.Record{State: dedup.Decided, At: at, Note: note, Outcome: "held", Reason: "delivery_unknown"},
+			`"event_name":"Lead","status":"held","reason":"delivery_unknown",` + noted + `"settled_at":"2026-11-22T05:30:01Z","next_attempt_at":null}`,
+		},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -66,8 +66,10 @@ type puller struct {
 }
 
 func (q *Queue) newLane(d durable, sink func([]*Message)) *puller {
-	return &puller{q: q, durable: d, sink: sink, size: quietPull,
-		outage: outage{log: q.log, what: "lane " + d.Config.Durable}}
+	return &puller{
+		q: q, durable: d, sink: sink, size: quietPull,
+		outage: outage{log: q.log, what: "lane " + d.Config.Durable},
+	}
 }
 
 func (l *puller) run(ctx context.Context) {

@@ -80,8 +80,10 @@ func TestTheLedgerIsReadBackWholeAndInOrder(t *testing.T) {
 func clicks(n int) []events.Click {
 	all := make([]events.Click, n)
 	for i := range all {
-		all[i] = events.Click{Tenant: "acme", Persons: []events.Person{events.Person(strings.Repeat("a", 64))},
-			Clid: fmt.Sprintf("ARAk%d", i), At: 1795000000, WABA: "987"}
+		all[i] = events.Click{
+			Tenant: "acme", Persons: []events.Person{events.Person(strings.Repeat("a", 64))},
+			Clid: fmt.Sprintf("ARAk%d", i), At: 1795000000, WABA: "987",
+		}
 	}
 	return all
 }

@@ -46,8 +46,10 @@ func FuzzReadEnvelope(f *testing.F) {
 	f.Add("id", "1", "0", "dead", "1", "2026-11-22T12:00:00Z", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
 	f.Add("", "-1", "99999999999999999999", "maybe", "yes", "yesterday", "\r\nHoming-Id: forged")
 	f.Fuzz(func(t *testing.T, id, origin, round, replay, unsure, at, trace string) {
-		h := nats.Header{HeaderID: {id}, HeaderOrigin: {origin}, HeaderRound: {round}, HeaderReplay: {replay},
-			HeaderUnsure: {unsure}, HeaderAcceptedAt: {at}, HeaderTraceParent: {trace}, HeaderEventID: {trace}}
+		h := nats.Header{
+			HeaderID: {id}, HeaderOrigin: {origin}, HeaderRound: {round}, HeaderReplay: {replay},
+			HeaderUnsure: {unsure}, HeaderAcceptedAt: {at}, HeaderTraceParent: {trace}, HeaderEventID: {trace},
+		}
 		e, err := readEnvelope(h)
 		if e.Accept != "" && !isToken(e.Accept) {
 			t.Errorf("accept %q can't stand in a subject", e.Accept)
@@ -94,9 +96,13 @@ func TestSubjects(t *testing.T) {
 		pattern, subject string
 		want             bool
 	}{
-		{"homing.ev.>", "homing.ev.*.*", true}, {"homing.ev.*.*", "homing.ev.*.*", true}, {">", "a", true},
-		{"homing.ev.*", "homing.ev.*.*", false}, {"homing.ev.1.*", "homing.ev.*.*", false},
-		{"homing.ev.*.*", "homing.ev.>", false}, {"a.>", "a", false},
+		{"homing.ev.>", "homing.ev.*.*", true},
+		{"homing.ev.*.*", "homing.ev.*.*", true},
+		{">", "a", true},
+		{"homing.ev.*", "homing.ev.*.*", false},
+		{"homing.ev.1.*", "homing.ev.*.*", false},
+		{"homing.ev.*.*", "homing.ev.>", false},
+		{"a.>", "a", false},
 	} {
 		if got := covers(tc.pattern, tc.subject); got != tc.want {
 			t.Errorf("covers(%q, %q) = %v", tc.pattern, tc.subject, got)

@@ -148,8 +148,10 @@ func (l *ledger) refuse(c *call, b *batch, ref *refusal) {
 	n.Calls++
 	n.Events += uint64(len(b.events))
 
-	r := Refusal{At: c.at, Call: c.number, Dataset: cut(c.dataset.id, 40), Code: ref.code, Subcode: ref.subcode,
-		Events: len(b.events), Index: ref.index, Field: ref.field, Reason: ref.reason()}
+	r := Refusal{
+		At: c.at, Call: c.number, Dataset: cut(c.dataset.id, 40), Code: ref.code, Subcode: ref.subcode,
+		Events: len(b.events), Index: ref.index, Field: ref.field, Reason: ref.reason(),
+	}
 	if ref.index >= 0 {
 		r.EventName = cut(string(b.events[ref.index].name), 64)
 		r.EventID = cut(string(b.events[ref.index].id), 64)

@@ -305,8 +305,10 @@ func TestOneBadEventSinksTheBatch(t *testing.T) {
 	if st.Events != 0 || st.Refused != 1 {
 		t.Errorf("stats %+v", st)
 	}
-	want := []sandbox.Refusal{{At: testNow(), Call: 1, Dataset: testDataset, Code: 100, Subcode: 2804066, Events: 3, Index: 1,
-		Field: "event_name", EventName: "Lead", EventID: "bad", Reason: "Messaging Event Invalid Event Type"}}
+	want := []sandbox.Refusal{{
+		At: testNow(), Call: 1, Dataset: testDataset, Code: 100, Subcode: 2804066, Events: 3, Index: 1,
+		Field: "event_name", EventName: "Lead", EventID: "bad", Reason: "Messaging Event Invalid Event Type",
+	}}
 	if diff := cmp.Diff(want, st.Refusals); diff != "" {
 		t.Error(diff)
 	}

@@ -32,8 +32,10 @@ func NewDemo(random io.Reader) (Demo, error) {
 		to     *Secret
 		prefix string
 	}{
-		{&d.APIKey, "demo_key_"}, {&d.AccessToken, "demo_token_"},
-		{&d.VerifyToken, "demo_verify_"}, {&d.AppSecret, ""},
+		{&d.APIKey, "demo_key_"},
+		{&d.AccessToken, "demo_token_"},
+		{&d.VerifyToken, "demo_verify_"},
+		{&d.AppSecret, ""},
 	} {
 		var raw [16]byte
 		if _, err := io.ReadFull(random, raw[:]); err != nil {

@@ -17,18 +17,36 @@ func TestParseClick(t *testing.T) {
 		want       Click
 		warnings   []string
 	}{
-		{"by phone", `{"phone_number":"+55 31 98765-4321","ctwa_clid":"ARAk"}`,
-			Click{Persons: []Person{phone.Person()}, Clid: "ARAk", At: now}, nil},
-		{"by user", `{"wa_user_id":"US.1349","ctwa_clid":"ARAk","waba_id":"123","clicked_at":"2026-03-01T11:59:55Z"}`,
-			Click{Persons: []Person{user}, Clid: "ARAk", At: now - 5, WABA: "123"}, nil},
-		{"by both", `{"phone_number":"+5531987654321","wa_user_id":"US.1349","ctwa_clid":" a","clicked_at":null,"waba_id":null}`,
-			Click{Persons: []Person{user, phone.Person()}, Clid: " a", At: now}, nil},
-		{"long ago", `{"wa_user_id":"US.1349","ctwa_clid":"a","clicked_at":1}`,
-			Click{Persons: []Person{user}, Clid: "a", At: 1}, nil},
-		{"a little ahead", fmt.Sprintf(`{"wa_user_id":"US.1349","ctwa_clid":"a","clicked_at":%d}`, now+60),
-			Click{Persons: []Person{user}, Clid: "a", At: now + 60}, nil},
-		{"unknown field", `{"wa_user_id":"US.1349","ctwa_clid":"a","ad":1}`,
-			Click{Persons: []Person{user}, Clid: "a", At: now}, []string{`unknown field "ad" was ignored`}},
+		{
+			"by phone", `{"phone_number":"+55 31 98765-4321","ctwa_clid":"ARAk"}`,
+			Click{Persons: []Person{phone.Person()}, Clid: "ARAk", At: now},
+			nil,
+		},
+		{
+			"by user", `{"wa_user_id":"US.1349","ctwa_clid":"ARAk","waba_id":"123","clicked_at":"2026-03-01T11:59:55Z"}`,
+			Click{Persons: []Person{user}, Clid: "ARAk", At: now - 5, WABA: "123"},
+			nil,
+		},
+		{
+			"by both", `{"phone_number":"+5531987654321","wa_user_id":"US.1349","ctwa_clid":" a","clicked_at":null,"waba_id":null}`,
+			Click{Persons: []Person{user, phone.Person()}, Clid: " a", At: now},
+			nil,
+		},
+		{
+			"long ago", `{"wa_user_id":"US.1349","ctwa_clid":"a","clicked_at":1}`,
+			Click{Persons: []Person{user}, Clid: "a", At: 1},
+			nil,
+		},
+		{
+			"a little ahead", fmt.Sprintf(`{"wa_user_id":"US.1349","ctwa_clid":"a","clicked_at":%d}`, now+60),
+			Click{Persons: []Person{user}, Clid: "a", At: now + 60},
+			nil,
+		},
+		{
+			"unknown field", `{"wa_user_id":"US.1349","ctwa_clid":"a","ad":1}`,
+			Click{Persons: []Person{user}, Clid: "a", At: now},
+			[]string{`unknown field "ad" was ignored`},
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got, warnings, err := ParseClick([]byte(tt.body), testNow)

@@ -164,11 +164,15 @@ func TestWireForm(t *testing.T) {
 			Phones: []string{"a"}, Emails: []string{"b"}, ExternalIDs: []string{"d"}, CustomData: []byte(`{"value":1.00}`),
 		})), `{"v":1,"tenant":"acme","name":"Purchase","id":"1","time":2,"clid":"c","waba":"3","persons":["p","q"],` +
 			`"ph":["a"],"em":["b"],"external_id":["d"],"custom_data":{"value":1.00}}`},
-		{"click", string(EncodeClick(&Click{Tenant: "acme", Persons: []Person{"p"}, Clid: "c", At: 4, WABA: "3"})),
-			`{"v":1,"tenant":"acme","persons":["p"],"clid":"c","at":4,"waba":"3"}`},
+		{
+			"click", string(EncodeClick(&Click{Tenant: "acme", Persons: []Person{"p"}, Clid: "c", At: 4, WABA: "3"})),
+			`{"v":1,"tenant":"acme","persons":["p"],"clid":"c","at":4,"waba":"3"}`,
+		},
 		{"settlements", string(EncodeSettlements([]Settlement{
-			{Accept: "a", Origin: 1, Round: 2, Outcome: Held, Reason: ReasonDeliveryUnknown, Unsure: true, Tenant: "acme", Name: Lead,
-				ID: "e", Attempts: 3, Clid: "c", FbtraceID: "f", TraceID: "t", AcceptedAt: at, At: at},
+			{
+				Accept: "a", Origin: 1, Round: 2, Outcome: Held, Reason: ReasonDeliveryUnknown, Unsure: true, Tenant: "acme", Name: Lead,
+				ID: "e", Attempts: 3, Clid: "c", FbtraceID: "f", TraceID: "t", AcceptedAt: at, At: at,
+			},
 			{Accept: "b", Outcome: Delivered},
 		})), `{"v":1,"lines":[{"accept":"a","origin":1,"round":2,"outcome":"held","reason":"delivery_unknown","unsure":true,` +
 			`"tenant":"acme","name":"Lead","id":"e","attempts":3,"clid":"c","fbtrace_id":"f","trace_id":"t",` +

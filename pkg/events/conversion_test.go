@@ -156,8 +156,10 @@ func TestParseConversion(t *testing.T) {
 			asLead(e)
 			e.CustomData = []byte(`{"a":"\"` + strings.Repeat("[", 40) + `","b":"\\"}`)
 		}, nil},
-		{"unknown fields", purchase(field{"utm", `{"a":[1]}`}, field{"Value", `1`}), func(*Event) {},
-			[]string{`unknown field "utm" was ignored`, `unknown field "Value" was ignored`}},
+		{
+			"unknown fields", purchase(field{"utm", `{"a":[1]}`}, field{"Value", `1`}), func(*Event) {},
+			[]string{`unknown field "utm" was ignored`, `unknown field "Value" was ignored`},
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got, err := ParseConversion([]byte(tt.body), testOptions())

@@ -140,7 +140,8 @@ func TestPersonOfEveryFormProperty(t *testing.T) {
 func samePerson(t interface {
 	Helper()
 	Errorf(string, ...any)
-}, forms []string) {
+}, forms []string,
+) {
 	t.Helper()
 	first, err := ParsePhone("+" + forms[0])
 	if err != nil {

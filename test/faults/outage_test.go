@@ -53,35 +53,53 @@ type outage struct {
 func outages() []outage {
 	nothing := func(*harness.Stack) {}
 	return []outage{
-		{name: "nats killed", lasts: time.Second,
+		{
+			name: "nats killed", lasts: time.Second,
 			begin: func(s *harness.Stack) { s.NATS.Kill() },
-			end:   func(s *harness.Stack) { s.NATS.Start(); s.NATS.Await() }},
-		{name: "redis killed", lasts: time.Second,
+			end:   func(s *harness.Stack) { s.NATS.Start(); s.NATS.Await() },
+		},
+		{
+			name: "redis killed", lasts: time.Second,
 			begin: func(s *harness.Stack) { s.Redis.Kill() },
-			end:   func(s *harness.Stack) { s.Redis.Start(); s.Redis.Await() }, unknown: true},
+			end:   func(s *harness.Stack) { s.Redis.Start(); s.Redis.Await() }, unknown: true,
+		},
 		{name: "redis flushed", begin: func(s *harness.Stack) { s.Redis.Flush() }, end: nothing, unknown: true},
 		{name: "redis replaced", begin: func(s *harness.Stack) { s.Redis.Replace() }, end: nothing, unknown: true},
-		{name: "redis frozen", lasts: choose(3*time.Second, 30*time.Second),
+		{
+			name: "redis frozen", lasts: choose(3*time.Second, 30*time.Second),
 			begin: func(s *harness.Stack) { s.Redis.Pause() },
-			end:   func(s *harness.Stack) { s.Redis.Resume() }, unknown: true},
-		{name: "nats cut off", lasts: 2 * time.Second,
+			end:   func(s *harness.Stack) { s.Redis.Resume() }, unknown: true,
+		},
+		{
+			name: "nats cut off", lasts: 2 * time.Second,
 			begin: func(s *harness.Stack) { s.NATSLine.Cut() },
-			end:   func(s *harness.Stack) { s.NATSLine.Mend() }},
-		{name: "nats lost", lasts: choose(3*time.Second, 15*time.Second),
+			end:   func(s *harness.Stack) { s.NATSLine.Mend() },
+		},
+		{
+			name: "nats lost", lasts: choose(3*time.Second, 15*time.Second),
 			begin: func(s *harness.Stack) { s.NATSLine.Freeze() },
-			end:   func(s *harness.Stack) { s.NATSLine.Mend() }, unknown: true},
-		{name: "redis cut off", lasts: 2 * time.Second,
+			end:   func(s *harness.Stack) { s.NATSLine.Mend() }, unknown: true,
+		},
+		{
+			name: "redis cut off", lasts: 2 * time.Second,
 			begin: func(s *harness.Stack) { s.RedisLine.Cut() },
-			end:   func(s *harness.Stack) { s.RedisLine.Mend() }, unknown: true},
-		{name: "redis lost", lasts: choose(3*time.Second, 15*time.Second),
+			end:   func(s *harness.Stack) { s.RedisLine.Mend() }, unknown: true,
+		},
+		{
+			name: "redis lost", lasts: choose(3*time.Second, 15*time.Second),
 			begin: func(s *harness.Stack) { s.RedisLine.Freeze() },
-			end:   func(s *harness.Stack) { s.RedisLine.Mend() }, unknown: true},
-		{name: "meta cut off", lasts: 2 * time.Second,
+			end:   func(s *harness.Stack) { s.RedisLine.Mend() }, unknown: true,
+		},
+		{
+			name: "meta cut off", lasts: 2 * time.Second,
 			begin: func(s *harness.Stack) { s.MetaLine.Cut() },
-			end:   func(s *harness.Stack) { s.MetaLine.Mend() }, unknown: true},
-		{name: "meta lost", lasts: 3 * time.Second,
+			end:   func(s *harness.Stack) { s.MetaLine.Mend() }, unknown: true,
+		},
+		{
+			name: "meta lost", lasts: 3 * time.Second,
 			begin: func(s *harness.Stack) { s.MetaLine.Freeze() },
-			end:   func(s *harness.Stack) { s.MetaLine.Mend() }, unknown: true},
+			end:   func(s *harness.Stack) { s.MetaLine.Mend() }, unknown: true,
+		},
 	}
 }
 
