@@ -45,6 +45,7 @@ sbom: build ## What is in each binary, as CycloneDX, into bin/NAME.cdx.json
 test: ## The whole suite with the race detector, on a real redis-server where there is one
 	@scripts/redis-notice
 	go test -race -timeout $(TIMEOUT) $(TESTFLAGS) $(PKG)
+	go test -timeout $(TIMEOUT) -run TestManyLanes ./internal/queue # all 10,000 of them
 
 .PHONY: test-short
 test-short: ## The quick part of the suite, without the race detector

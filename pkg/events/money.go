@@ -9,7 +9,7 @@ import (
 	"golang.org/x/text/currency"
 )
 
-const maxValueBytes = 40
+const maxValueBytes = 128
 
 // checkValue says whether v is an amount that can be passed on digit for digit.
 func checkValue(v jsontext.Value, field string) error {

@@ -85,7 +85,7 @@ func TestParseConversionRefuses(t *testing.T) {
 		{"negative value", purchase(field{"value", `-0.01`}), ReasonInvalidValue, "value"},
 		{"minus zero", purchase(field{"value", `-0`}), ReasonInvalidValue, "value"},
 		{"infinite value", purchase(field{"value", `1e309`}), ReasonInvalidValue, "value"},
-		{"value too long", purchase(field{"value", "0." + strings.Repeat("0", 39)}), ReasonInvalidValue, "value"},
+		{"value too long", purchase(field{"value", "0." + strings.Repeat("0", 127)}), ReasonInvalidValue, "value"},
 
 		{"custom_data is a string", purchase(field{"custom_data", `"{}"`}), ReasonInvalidField, "custom_data"},
 		{"custom_data is a list", purchase(field{"custom_data", `[]`}), ReasonInvalidField, "custom_data"},

@@ -12,10 +12,10 @@ import (
 	"github.com/homing-dev/homing/internal/queue"
 )
 
-// TestTenThousandLanes parks two events of each of 10,000 tenants and drains
-// every lane. No lane costs a consumer that stays.
-func TestTenThousandLanes(t *testing.T) {
-	const tenants, each = 10_000, 2
+// TestManyLanes parks two events of each of 10,000 tenants and drains every lane.
+// No lane costs a consumer that stays.
+func TestManyLanes(t *testing.T) {
+	const tenants, each = manyLanes, 2
 	f := start(t, queue.Config{})
 	q := f.open(t, queue.Config{})
 	ctx := context.Background()
