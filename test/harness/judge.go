@@ -197,6 +197,8 @@ func (s *Stack) judgeOne(k promise, clid string, lines []events.Settlement, f *F
 		if got > 0 {
 			return fmt.Sprintf("%s says the ledger, and Meta has it", end.Outcome)
 		}
+	default: // duplicates were set aside; the rest is no end
+		return fmt.Sprintf("the ledger ends it as %s", end.Outcome)
 	}
 	return s.judgeStatus(t, k, end)
 }
