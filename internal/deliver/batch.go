@@ -21,8 +21,10 @@ type batch struct {
 	started  time.Time
 	items    []*item
 	called   bool // Meta was called in this pass
-	traced   bool // somebody wants to see the steps
-	stages   []stage
+	// slowRedis says that Redis kept this pass waiting.
+	slowRedis bool
+	traced    bool // somebody wants to see the steps
+	stages    []stage
 }
 
 // item is one message on its way through a batch.

@@ -47,8 +47,10 @@ func (b *batch) claim() {
 	}
 	defer b.clock(stageClaim)()
 	crash.At(crash.BeforeClaim)
+	asked := b.Now()
 	claims, err := b.Claims.Claim(b.ctx, msgs)
 	crash.At(crash.AfterClaim)
+	b.askedRedis(asked)
 	if err != nil {
 		b.Alarm(err)
 		b.unclaim(items, msgs, claims)
@@ -100,6 +102,8 @@ func (b *batch) claimed(it *item) {
 // round through the queue when it was handed back often.
 func (b *batch) handBack(it *item, delay time.Duration) {
 	switch {
+	case b.slowRedis:
+		b.comeBack(it)
 	case it.msg.Deliveries < maxNaks:
 		it.fate = fate{step: handback, delay: delay}
 	case b.RetriesFull():
@@ -130,6 +134,17 @@ func (b *batch) unclaim(items []*item, msgs []dedup.Message, claims []dedup.Clai
 		if released {
 			b.comeBack(it)
 		}
+	}
+}
+
+// slowRedis is from when on Redis counts as having kept a batch waiting: what is
+// late because of it meets an incident all the same.
+const slowRedis = 500 * time.Millisecond
+
+// askedRedis notes how long Redis took to answer a question asked at a time.
+func (b *batch) askedRedis(at time.Time) {
+	if b.Now().Sub(at) >= slowRedis {
+		b.slowRedis = true
 	}
 }
 

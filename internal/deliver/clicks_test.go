@@ -23,12 +23,16 @@ type clickStore struct {
 	behind  bool
 	tailErr error
 	onTail  func()
+	onLook  func()
 	queries []clicks.Query
 }
 
 func (c *clickStore) Lookup(_ context.Context, queries []clicks.Query) ([]clicks.Found, error) {
 	c.steps.add("lookup %d", len(queries))
 	c.queries = append(c.queries, queries...)
+	if c.onLook != nil {
+		c.onLook()
+	}
 	if c.err != nil {
 		return nil, c.err
 	}
@@ -217,5 +221,27 @@ func TestClickStoreAway(t *testing.T) {
 	}
 	if len(alarms) != 1 {
 		t.Errorf("alarms %v", alarms)
+	}
+}
+
+func TestLateByRedisIsNoSecondDelivery(t *testing.T) {
+	for name, tt := range map[string]struct {
+		late func(f *fixture)
+		want queue.Action
+	}{
+		"Redis was slow":     {func(f *fixture) { f.clicks.onLook = func() { f.clock.forward(f.opt.AckWait) } }, queue.Retry},
+		"JetStream was slow": {func(f *fixture) { f.clicks.onTail = func() { f.clock.forward(f.opt.AckWait) } }, queue.Nak},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := setup(t)
+			f.clicks.found = clicks.Found{Clid: "clid-found", WABA: "222", At: 1}
+			tt.late(f)
+			if got := f.deliver(f.unpinned())[0]; got.Action != tt.want {
+				t.Errorf("%v, want %v", got.Action, tt.want)
+			}
+			if n := len(f.graph.calls); n != 0 {
+				t.Errorf("%d calls", n)
+			}
+		})
 	}
 }

@@ -45,7 +45,9 @@ func (b *batch) resolve() {
 	// The question comes before the look: what the store holds afterwards is
 	// then all that was accepted before the answer.
 	caughtUp, next := b.tail.caughtUp(b.ctx, newest)
+	asked := b.Now()
 	found, err := b.Clicks.Lookup(b.ctx, queries)
+	b.askedRedis(asked)
 	if err != nil {
 		b.Alarm(err)
 	}
