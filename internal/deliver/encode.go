@@ -92,6 +92,6 @@ func appendList(b []byte, name string, hashes []string) []byte {
 
 func appendString(b []byte, s string) []byte {
 	// The error is for invalid UTF-8, which is replaced; ids are ASCII anyway.
-	b, _ = jsontext.AppendQuote(b, s) //nolint:errcheck // see above
+	b, _ = jsontext.AppendQuote(b, s)
 	return b
 }
