@@ -76,36 +76,40 @@ func (s *Server) look(ctx context.Context, items []*item) {
 	waitClicks()
 }
 
+// flight is how long a round trip with this many questions may take. The answer
+// to a request waits less, but a connection cut off is a connection lost.
+func (s *Server) flight(questions int) time.Duration {
+	return s.patience.event + time.Duration(questions-1)*s.patience.each
+}
+
+// askKeys is the round trip of lookForKeys.
+func (s *Server) askKeys(ctx context.Context, looks []dedup.Look) ([]dedup.Record, error) {
+	crash.At(crash.BeforeLook)
+	defer crash.At(crash.AfterLook)
+	return s.memory.Look(ctx, looks)
+}
+
 // lookForKeys starts to ask for the items' keys; what it returns waits for the
 // answer and notes it. To be slower than a short limit doesn't mean to be away.
 func (s *Server) lookForKeys(ctx context.Context, items []*item, limit time.Duration) (wait func()) {
-	var asked []*item
-	var looks []dedup.Look
+	asked := make([]*item, 0, len(items))
+	looks := make([]dedup.Look, 0, len(items))
+	trace := traceID(ctx)
 	for _, it := range items {
 		if it.live() {
-			asked, looks = append(asked, it), append(looks, it.look(traceID(ctx)))
+			it.unanswered = true
+			asked, looks = append(asked, it), append(looks, it.look(trace))
 		}
-	}
-	for _, it := range asked {
-		it.unanswered = true
 	}
 	if len(asked) == 0 || !s.memoryAway.try() {
 		return func() {}
 	}
-	longest := max(limit, s.patience.event)
-	reply := ask(ctx, func(ctx context.Context) ([]dedup.Record, error) {
-		// The answer may not wait, but a connection cut off is a connection lost.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), longest)
-		defer cancel()
-		crash.At(crash.BeforeLook)
-		defer crash.At(crash.AfterLook)
-		return s.memory.Look(ctx, looks)
-	})
+	reply := s.keys.start(looks)
 	return func() {
 		for _, it := range asked {
 			it.looked = true
 		}
-		records, err := reply()
+		records, err := reply.wait(ctx)
 		if limit < s.patience.event && errors.Is(err, context.DeadlineExceeded) {
 			return
 		}
@@ -136,8 +140,8 @@ func (it *item) look(traceID string) dedup.Look {
 // lookForClicks starts to ask for the items' clicks; what it returns waits for
 // the answer and pins it.
 func (s *Server) lookForClicks(ctx context.Context, items []*item) (wait func()) {
-	var asked []*item
-	var queries []clicks.Query
+	asked := make([]*item, 0, len(items))
+	queries := make([]clicks.Query, 0, len(items))
 	for _, it := range items {
 		if it.asksForClick() {
 			asked = append(asked, it)
@@ -164,9 +168,9 @@ func (s *Server) lookForClicks(ctx context.Context, items []*item) (wait func())
 			queries[i].Trace = true
 		}
 	}
-	reply := ask(ctx, func(ctx context.Context) ([]clicks.Found, error) { return s.clicks.Lookup(ctx, queries) })
+	reply := s.clids.start(queries)
 	return func() {
-		found, err := reply()
+		found, err := reply.wait(ctx)
 		defer span.End()
 		linkClicks(span, found)
 		if !errors.Is(err, clicks.ErrIncomplete) {

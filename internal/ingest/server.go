@@ -129,6 +129,8 @@ type Server struct {
 	limits     *limits
 	memoryAway *breaker
 	clicksAway *breaker
+	keys       gather[dedup.Look, dedup.Record]
+	clids      gather[clicks.Query, clicks.Found]
 }
 
 // New returns a Server.
@@ -153,6 +155,8 @@ func New(opt Options) (*Server, error) {
 		memoryAway: &breaker{now: opt.Now},
 		clicksAway: &breaker{now: opt.Now},
 	}
+	s.keys.ask, s.keys.limit = s.askKeys, s.flight
+	s.clids.ask, s.clids.limit = s.clicks.Lookup, s.flight
 	s.router = newRouter(s.routes())
 	return s, nil
 }

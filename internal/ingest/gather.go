@@ -1,0 +1,119 @@
+package ingest
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+const (
+	// maxFlights bounds the round trips of one gather under way. Two keep a store
+	// busy while the answers of one are read; more would only be emptier.
+	maxFlights = 2
+	// fullFlight is how many questions a round trip carries at most, unless one
+	// asker has more.
+	fullFlight = 1000
+)
+
+// gather asks a store the questions of many requests in few round trips: a
+// question waits for nothing while a flight is free, else it goes along with the
+// next one. The busier the edge, the fuller the flights.
+type gather[Q, A any] struct {
+	// ask answers every question, in order, or none.
+	ask func(context.Context, []Q) ([]A, error)
+	// limit is how long a flight with this many questions may take.
+	limit func(questions int) time.Duration
+
+	mu      sync.Mutex
+	waiting []*asked[Q, A]
+	flights int
+}
+
+// asked is the questions of one request; its answers are there once done is
+// closed.
+type asked[Q, A any] struct {
+	questions []Q
+	answers   []A
+	err       error
+	done      chan struct{}
+}
+
+// start sends the questions on their way; what it returns has their answers.
+func (g *gather[Q, A]) start(questions []Q) *asked[Q, A] {
+	a := &asked[Q, A]{questions: questions, done: make(chan struct{})}
+	g.mu.Lock()
+	g.waiting = append(g.waiting, a)
+	free := g.flights < maxFlights
+	if free {
+		g.flights++
+	}
+	g.mu.Unlock()
+	if free {
+		go g.fly()
+	}
+	return a
+}
+
+// wait returns the answers, or the error of ctx when it ends before they come.
+func (a *asked[Q, A]) wait(ctx context.Context) ([]A, error) {
+	select {
+	case <-a.done:
+		return a.answers, a.err
+	case <-ctx.Done():
+	}
+	select { // an answer that came in time counts, however late we ask for it
+	case <-a.done:
+		return a.answers, a.err
+	default:
+		return nil, ctx.Err()
+	}
+}
+
+// fly asks what is waiting until nothing is.
+func (g *gather[Q, A]) fly() {
+	for aboard := g.board(); aboard != nil; aboard = g.board() {
+		g.carry(aboard)
+	}
+}
+
+// board takes the askers that waited longest, as many as fill a flight.
+func (g *gather[Q, A]) board() []*asked[Q, A] {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	n, questions := 0, 0
+	for n < len(g.waiting) && (n == 0 || questions+len(g.waiting[n].questions) <= fullFlight) {
+		questions += len(g.waiting[n].questions)
+		n++
+	}
+	if n == 0 {
+		g.flights--
+		return nil
+	}
+	aboard := g.waiting[:n:n]
+	if g.waiting = g.waiting[n:]; len(g.waiting) == 0 {
+		g.waiting = nil
+	}
+	return aboard
+}
+
+// carry asks all questions at once and hands each asker its answers. The flight
+// outlives the askers: a connection cut off in mid-answer is a connection lost.
+func (g *gather[Q, A]) carry(aboard []*asked[Q, A]) {
+	questions := aboard[0].questions
+	if len(aboard) > 1 {
+		questions = nil
+		for _, a := range aboard {
+			questions = append(questions, a.questions...)
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), g.limit(len(questions)))
+	defer cancel()
+	answers, err := g.ask(ctx, questions)
+	for _, a := range aboard {
+		if n := len(a.questions); len(answers) >= n {
+			a.answers, answers = answers[:n:n], answers[n:]
+		}
+		a.err = err
+		close(a.done)
+	}
+}
