@@ -10,6 +10,7 @@ FUZZTIME  ?= 5s# per fuzz function
 TIMEOUT   ?= 10m# per package of the test suite
 PKG       ?= ./...# what to test, fuzz or measure
 TESTFLAGS ?=# more flags for go test, such as -run or -count
+BENCHFLAGS ?=# flags of the macro benchmark, such as -only drain
 
 ##@ Run
 
@@ -64,7 +65,11 @@ fuzz: ## Every fuzz function for FUZZTIME (5s)
 	scripts/fuzz $(FUZZTIME) $(PKG)
 
 .PHONY: bench
-bench: ## Benchmarks into bin/bench.txt, compared with bin/bench-old.txt where there is one
+bench: ## The product against bare programs: ingest, drain, latency, tenants, cost (8 minutes)
+	go run ./test/load/bench $(BENCHFLAGS)
+
+.PHONY: bench-go
+bench-go: ## Go benchmarks into bin/bench.txt, compared with bin/bench-old.txt where there is one
 	scripts/bench $(PKG)
 
 .PHONY: bench-fairness

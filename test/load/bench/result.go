@@ -1,0 +1,117 @@
+package main
+
+import (
+	"math"
+	"slices"
+	"time"
+)
+
+// measurement is one figure with its context: the rounds of one program in one
+// configuration.
+type measurement struct {
+	Part     string     `json:"part"`
+	Name     string     `json:"name"`
+	Unit     string     `json:"unit"`
+	Settings string     `json:"settings,omitempty"`
+	Rounds   []float64  `json:"rounds"`
+	Rate     float64    `json:"rate"` // median of the rounds
+	Latency  *quantiles `json:"latency,omitempty"`
+	Costs    []cost     `json:"costs,omitempty"`
+	Note     string     `json:"note,omitempty"`
+
+	costs     [][]cost
+	latencies []time.Duration
+}
+
+// round adds one run.
+func (m *measurement) round(rate float64, latencies []time.Duration, costs []cost) {
+	m.Rounds = append(m.Rounds, rate)
+	m.latencies = append(m.latencies, latencies...)
+	m.costs = append(m.costs, costs)
+}
+
+// close computes what the rounds say together.
+func (m *measurement) close() *measurement {
+	m.Rate = median(m.Rounds)
+	m.Latency = quantilesOf(m.latencies)
+	m.Costs = meanCosts(m.costs)
+	return m
+}
+
+// cost returns what a process used, the zero cost if it was not measured.
+func (m *measurement) cost(process string) cost {
+	for _, c := range m.Costs {
+		if c.Process == process {
+			return c
+		}
+	}
+	return cost{}
+}
+
+// median of an even number is the mean of the middle two; of nothing it is 0.
+func median(values []float64) float64 {
+	if len(values) == 0 {
+		return 0
+	}
+	s := slices.Sorted(slices.Values(values))
+	if n := len(s); n%2 == 0 {
+		return (s[n/2-1] + s[n/2]) / 2
+	}
+	return s[len(s)/2]
+}
+
+// comparison is a figure that there is a target for, or that is worth a line.
+type comparison struct {
+	Part   string  `json:"part"`
+	Name   string  `json:"name"`
+	Value  float64 `json:"value"`
+	Unit   string  `json:"unit,omitempty"` // none: a ratio
+	Target float64 `json:"target,omitempty"`
+	AtMost bool    `json:"at_most,omitempty"` // the target is an upper bound
+	// Rounds are the ratios of the pairs that were measured next to each other.
+	Rounds []float64 `json:"rounds,omitempty"`
+}
+
+// paired compares a with b, round by round; its value is the median of the pairs,
+// so that a slow minute of the machine counts on both sides.
+func paired(part, name string, a, b []float64) comparison {
+	c := comparison{Part: part, Name: name}
+	for i := range min(len(a), len(b)) {
+		if b[i] > 0 {
+			c.Rounds = append(c.Rounds, a[i]/b[i])
+		}
+	}
+	if c.Value = median(c.Rounds); len(c.Rounds) == 0 {
+		c.Value = math.NaN()
+	}
+	return c
+}
+
+func (c comparison) atLeast(target float64) comparison { c.Target = target; return c }
+
+func (c comparison) atMost(target float64) comparison { c.Target, c.AtMost = target, true; return c }
+
+// verdict says whether the target is reached; empty where there is none.
+func (c comparison) verdict() string {
+	switch {
+	case c.Target == 0:
+		return ""
+	case c.AtMost && c.Value <= c.Target, !c.AtMost && c.Value >= c.Target:
+		return "reached"
+	default: // what was not measured, too
+		return "MISSED"
+	}
+}
+
+// book is everything that was measured.
+type book struct {
+	Settings     map[string]string `json:"settings"`
+	Measurements []*measurement    `json:"measurements"`
+	Comparisons  []comparison      `json:"comparisons"`
+	// Faults are wrong counts: events lost, sent twice or not accounted for.
+	Faults []string `json:"faults"`
+}
+
+func (b *book) add(ms ...*measurement) { b.Measurements = append(b.Measurements, ms...) }
+
+func (b *book) compare(cs ...comparison) { b.Comparisons = append(b.Comparisons, cs...) }
