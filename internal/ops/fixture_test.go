@@ -108,12 +108,16 @@ func (d *desk) move(n int, verdict func(*queue.Message) (queue.Verdict, bool)) {
 			}
 		})
 	}()
+	settle := func(m *queue.Message, v queue.Verdict) { d.q.Settle(d.ctx, []*queue.Message{m}, []queue.Verdict{v}) }
+	var back []*queue.Message
 	for n > 0 {
 		select {
 		case m := <-in:
 			if v, ok := verdict(m); ok {
-				d.q.Settle(d.ctx, []*queue.Message{m}, []queue.Verdict{v})
+				settle(m, v)
 				n--
+			} else {
+				back = append(back, m)
 			}
 		case <-time.After(20 * time.Second):
 			d.t.Error("no message came")
@@ -124,8 +128,11 @@ func (d *desk) move(n int, verdict func(*queue.Message) (queue.Verdict, bool)) {
 	if err := <-done; err != nil {
 		d.t.Fatal(err)
 	}
-	if _, err := d.q.HandBackAll(d.ctx); err != nil {
-		d.t.Fatal(err)
+	for d.q.InFlight() > len(back) {
+		back = append(back, <-in)
+	}
+	for _, m := range back {
+		settle(m, queue.Verdict{Action: queue.Nak})
 	}
 }
 

@@ -1,8 +1,6 @@
 package queue
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -129,43 +127,4 @@ func (q *Queue) Heavy() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.held > q.cfg.MaxInFlightBytes/2
-}
-
-// HandBackAll naks every message in hand that no Settle is at work on, and
-// returns how many there were. Settling one of them afterwards does nothing.
-func (q *Queue) HandBackAll(ctx context.Context) (int, error) {
-	q.mu.Lock()
-	var back []*hand
-	for _, h := range q.hands {
-		if !h.settling {
-			h.settling = true
-			back = append(back, h)
-		}
-	}
-	q.mu.Unlock()
-	for _, h := range back {
-		q.nak(h, 0)
-	}
-	return len(back), q.flush(ctx)
-}
-
-// Drain waits until everything in hand is settled, or ctx ends; then it hands
-// back the rest. Call it after Consume has returned.
-func (q *Queue) Drain(ctx context.Context) (handedBack int, err error) {
-	for q.InFlight() > 0 && pause(ctx, drainPoll) == nil {
-	}
-	flush, cancel := context.WithTimeout(context.WithoutCancel(ctx), ackTimeout)
-	defer cancel()
-	return q.HandBackAll(flush)
-}
-
-const drainPoll = 10 * time.Millisecond
-
-// flush waits until the server has what was sent, so that acks are not lost with
-// the process.
-func (q *Queue) flush(ctx context.Context) error {
-	if err := q.nc.FlushWithContext(ctx); err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
-		return fmt.Errorf("%w: flush: %w", ErrUnavailable, err)
-	}
-	return nil
 }

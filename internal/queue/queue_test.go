@@ -204,6 +204,26 @@ func TestASecondScheduleReplacesTheFirst(t *testing.T) {
 	}
 }
 
+// What is left of round 0 would replace the schedule of the replay, and then, meeting
+// the record of round 1, end in silence: the replay would be lost.
+func TestALeftoverDoesNotReplaceAReplay(t *testing.T) {
+	f := start(t, small())
+	replay, leftover := event("acme", 1), event("acme", 1)
+	replay.Round, leftover.MsgID = 1, "the copy of round 0"
+	f.publish(t, replay)
+	f.publish(t, leftover)
+	in, _ := f.consume(t, f.q)
+	for _, wait := range []time.Duration{time.Second, 2 * time.Second} {
+		m := f.next(t, in)
+		f.settle(f.q, m, queue.Verdict{Action: queue.Retry, At: time.Now().Add(wait), Next: m.Envelope})
+	}
+	for _, round := range []int{1, 0} {
+		if m := f.next(t, in); m.Accept != replay.Accept || m.Round != round {
+			t.Errorf("round %d of %s came back, want round %d", m.Round, m.Accept, round)
+		}
+	}
+}
+
 func TestAFailedMoveIsNotAcked(t *testing.T) {
 	f := start(t, small())
 	f.publish(t, event("acme", 1))

@@ -85,7 +85,7 @@ func (q *Queue) failMove(m *Message, a Action, err error) {
 // original stands, never of the attempt.
 func (q *Queue) publishCopy(m *Message, v Verdict) (*publication, error) {
 	env := v.Next
-	env.Tenant, env.Accept, env.Origin = m.Tenant, m.Accept, m.Origin // never change
+	env.Tenant, env.Accept, env.Origin, env.Round = m.Tenant, m.Accept, m.Origin, m.Round // never change here
 	if m.Fault != nil {
 		return nil, fmt.Errorf("queue: a message with a fault can only be buried: %w", m.Fault)
 	}
@@ -97,7 +97,7 @@ func (q *Queue) publishCopy(m *Message, v Verdict) (*publication, error) {
 		return q.publish(msg, StreamParked, id)
 	}
 	shard := shardOf(env.Tenant, q.Shards())
-	msg.Subject = subjectSchedule(shard, env.Accept)
+	msg.Subject = subjectSchedule(shard, env.Accept, env.Round)
 	crash.At(crash.BeforeRetry)
 	return q.publish(msg, StreamRetry, id,
 		jetstream.WithScheduleAt(ceilSecond(v.At)),

@@ -28,10 +28,16 @@ func subjectRetry(shard int, tenant string) string {
 	return "homing.rt." + strconv.Itoa(shard) + "." + tenant
 }
 
-// subjectSchedule is where a retry waits: one subject per acceptance, so a second
-// schedule replaces the first.
-func subjectSchedule(shard int, accept string) string {
-	return "homing.sched." + strconv.Itoa(shard) + "." + accept
+// subjectSchedule is where a retry waits: one subject per acceptance and round, so
+// a second schedule replaces the first, which folds copies. A replay has a subject
+// of its own (no id holds a ~): what is left of an older round must not replace
+// its schedule, since it ends in silence when it meets the replay's record.
+func subjectSchedule(shard int, accept string, round int) string {
+	subject := "homing.sched." + strconv.Itoa(shard) + "." + accept
+	if round > 0 {
+		subject += "~" + strconv.Itoa(round)
+	}
+	return subject
 }
 
 func subjectParked(tenant string) string  { return "homing.parked." + tenant }
