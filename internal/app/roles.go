@@ -10,9 +10,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
-	"go.opentelemetry.io/otel/metric/noop"
-
 	"github.com/homing-dev/homing/internal/clicks"
 	"github.com/homing-dev/homing/internal/deliver"
 	"github.com/homing-dev/homing/internal/ingest"
@@ -52,10 +49,7 @@ func (a *App) startAPI(background context.Context) error {
 	if guard.TryBless(first) != nil {
 		a.goUntilStop(background, guard.Bless)
 	}
-	handler := otelhttp.NewHandler(server, "api", otelhttp.WithTracerProvider(a.telemetry.TracerProvider()),
-		otelhttp.WithPropagators(a.telemetry.Propagator()), otelhttp.WithMeterProvider(noop.NewMeterProvider()),
-		otelhttp.WithSpanNameFormatter(spanName))
-	a.edge.open(handler)
+	a.edge.open(server)
 	// Registered now, so that requests end before what they need is closed.
 	a.atStop("api", func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, inFlight)
@@ -88,15 +82,6 @@ func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		"success": false, "reason": "queue_unavailable",
 		"message": "this process is starting and has no connection to the queue yet; send it again with the same event_id",
 	})
-}
-
-// spanName names a request's span: the pattern of its route, which is known once
-// it was found, and nothing that a client may invent.
-func spanName(_ string, r *http.Request) string {
-	if r.Pattern != "" {
-		return r.Pattern
-	}
-	return "HTTP"
 }
 
 // startWorker delivers events and stores clicks.

@@ -82,7 +82,7 @@ func (s *Server) batchAnswer(c *call, items []*item, async bool) answer {
 			continue
 		}
 		body.Rejected++
-		s.metrics.Rejected(c.r.Context(), string(why.reason))
+		s.metrics.Rejected(c.ctx, string(why.reason))
 		if why.status == http.StatusServiceUnavailable {
 			queueSaid = why
 		}

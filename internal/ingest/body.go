@@ -33,6 +33,9 @@ func mediaType(r *http.Request, wanted ...string) (string, *refusal) {
 	if refused := plainEncoding(r); refused != nil {
 		return "", refused
 	}
+	if sent := r.Header.Get("Content-Type"); sent == mediaJSON && slices.Contains(wanted, sent) {
+		return mediaJSON, nil // what nearly everybody sends
+	}
 	media, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || !slices.Contains(wanted, media) {
 		return "", unsupported("send Content-Type: " + strings.Join(wanted, " or "))
@@ -63,7 +66,10 @@ func (c *call) read(limit int64) ([]byte, *refusal) {
 	if c.r.ContentLength > limit {
 		return nil, tooLarge(limit)
 	}
-	body := http.MaxBytesReader(c.w, c.r.Body, limit)
+	body := c.r.Body
+	if c.r.ContentLength < 0 { // else net/http reads no more than was announced
+		body = http.MaxBytesReader(c.w, body, limit)
+	}
 	data, err := readAll(body, c.r.ContentLength)
 	var over *http.MaxBytesError
 	switch {

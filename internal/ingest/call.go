@@ -10,14 +10,16 @@ import (
 	"runtime/debug"
 	"time"
 
-	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
 )
 
 // call is one request on its way, and what its log line will say.
 type call struct {
-	w http.ResponseWriter
-	r *http.Request
+	w    http.ResponseWriter
+	r    *http.Request
+	span trace.Span
+	// ctx carries the span, and ends with the client.
+	ctx context.Context
 
 	id      string // X-Request-Id
 	route   route
@@ -34,25 +36,45 @@ type line struct {
 	duplicate                                  bool
 }
 
+// fields are what the log line and the span tell of the event.
+func (l *line) fields() [5]field {
+	return [5]field{
+		{"tenant", l.tenant},
+		{"event_name", l.eventName},
+		{"event_id", l.eventID},
+		{"accept", l.accept},
+		{"reason", l.reason},
+	}
+}
+
+type field struct{ key, value string }
+
 // context returns a context that carries the request's trace and outlives its
 // client: whoever hangs up after sending an event still sent it.
-func (c *call) context() context.Context { return context.WithoutCancel(c.r.Context()) }
+func (c *call) context() context.Context { return context.WithoutCancel(c.ctx) }
 
 // ServeHTTP answers one request.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := &call{w: w, r: r, id: s.requestID(r), started: s.now()}
 	w.Header().Set("X-Request-Id", c.id)
 
+	found, eventID, refused := s.router.find(r.Method, r.URL)
+	c.route, c.eventID = found, eventID
+	c.ctx, c.span = s.startServer(r, found)
 	var a answer
 	defer func() { s.conclude(c, a) }()
-	a = s.handle(c)
+	if refused != nil {
+		a = refused.answer()
+	} else {
+		a = s.handle(c)
+	}
 	if err := a.write(w); err != nil {
 		// The client is gone; the event, if there was one, is safe.
-		s.logger.DebugContext(r.Context(), "answer not sent", "request_id", c.id, "error", err)
+		s.logger.DebugContext(c.ctx, "answer not sent", "request_id", c.id, "error", err)
 	}
 }
 
-// handle finds the route and runs it. A bug becomes a 500, not a dead process.
+// handle runs the route. A bug becomes a 500, not a dead process.
 func (s *Server) handle(c *call) (a answer) {
 	defer func() {
 		p := recover()
@@ -62,19 +84,13 @@ func (s *Server) handle(c *call) (a answer) {
 		if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 			panic(p)
 		}
-		s.logger.ErrorContext(c.r.Context(), "panic", "request_id", c.id, "panic", describe(p), "stack", string(debug.Stack()))
+		s.logger.ErrorContext(c.ctx, "panic", "request_id", c.id, "panic", describe(p), "stack", string(debug.Stack()))
 		a = (&refusal{
 			status: http.StatusInternalServerError, reason: reasonInternal,
 			message: "this is our fault; the same request with the same event_id may be sent again",
 		}).answer()
 	}()
-	found, eventID, refused := s.router.find(c.r.Method, c.r.URL)
-	c.route, c.eventID = found, eventID
-	if refused != nil {
-		return refused.answer()
-	}
-	c.r.Pattern = found.method + " " + found.path // otelhttp names its span by it
-	return found.handle(c)
+	return c.route.handle(c)
 }
 
 // describe keeps the values that a panic may carry out of the log.
@@ -85,9 +101,9 @@ func describe(p any) string {
 	return fmt.Sprintf("%T", p)
 }
 
-// conclude writes the one line of a request, counts it and marks its span.
+// conclude writes the one line of a request, counts it and ends its span.
 func (s *Server) conclude(c *call, a answer) {
-	ctx, took := c.r.Context(), s.now().Sub(c.started)
+	took := s.now().Sub(c.started)
 	path := c.route.path
 	if path == "" {
 		path = "other"
@@ -95,32 +111,31 @@ func (s *Server) conclude(c *call, a answer) {
 	if a.refused != nil {
 		c.told.reason = string(a.refused.reason)
 		if c.route.events {
-			s.metrics.Rejected(ctx, c.told.reason)
+			s.metrics.Rejected(c.ctx, c.told.reason)
 		}
 	}
-	s.metrics.Request(ctx, path, a.status, took)
+	s.metrics.Request(c.ctx, path, a.status, took)
+	defer c.end(a.status)
 
-	attrs := []slog.Attr{
+	level := slog.LevelInfo
+	if a.status >= http.StatusInternalServerError {
+		level = slog.LevelWarn
+	}
+	if !s.logger.Enabled(c.ctx, level) {
+		return
+	}
+	attrs := append(make([]slog.Attr, 0, 16),
 		slog.String("method", method(c.r.Method)),
 		slog.String("route", path),
 		slog.Int("code", a.status),
 		slog.Duration("duration", took),
-		slog.String("request_id", c.id),
-	}
-	span := trace.SpanFromContext(ctx)
-	for _, f := range []struct{ key, value string }{
-		{"tenant", c.told.tenant},
-		{"event_name", c.told.eventName},
-		{"event_id", c.told.eventID},
-		{"accept", c.told.accept},
-		{"reason", c.told.reason},
-	} {
+		slog.String("request_id", c.id))
+	for _, f := range c.told.fields() {
 		if f.value != "" {
 			attrs = append(attrs, slog.String(f.key, f.value))
-			span.SetAttributes(attribute.String("homing."+f.key, f.value))
 		}
 	}
-	if id := traceID(ctx); id != "" {
+	if id := traceID(c.ctx); id != "" {
 		attrs = append(attrs, slog.String("trace_id", id))
 	}
 	if c.told.duplicate {
@@ -130,11 +145,7 @@ func (s *Server) conclude(c *call, a answer) {
 		attrs = append(attrs, slog.Int("items", c.told.items),
 			slog.Int("accepted", c.told.accepted), slog.Int("rejected", c.told.rejected))
 	}
-	level := slog.LevelInfo
-	if a.status >= http.StatusInternalServerError {
-		level = slog.LevelWarn
-	}
-	s.logger.LogAttrs(ctx, level, "request", attrs...)
+	s.logger.LogAttrs(c.ctx, level, "request", attrs...)
 }
 
 // method keeps what a client may invent out of the log.

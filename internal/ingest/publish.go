@@ -87,9 +87,9 @@ func (s *Server) send(ctx context.Context, items []*item) []queue.Result {
 	ctx, span := s.startSend(ctx, "homing.ev", len(items))
 	defer span.End()
 
-	acceptances := make([]queue.Acceptance, len(items))
+	acceptances, trace := make([]queue.Acceptance, len(items)), traceOf(ctx)
 	for i, it := range items {
-		acceptances[i] = it.envelope(traceOf(ctx))
+		acceptances[i] = it.envelope(trace)
 	}
 	copy(results, s.queue.PublishMany(ctx, acceptances))
 	for i := range results {
@@ -107,14 +107,17 @@ func (s *Server) send(ctx context.Context, items []*item) []queue.Result {
 
 // startSend starts the span of a publish, which what is published carries along.
 func (s *Server) startSend(ctx context.Context, destination string, n int) (context.Context, trace.Span) {
-	return s.tracer.Start(ctx, "send "+destination, trace.WithSpanKind(trace.SpanKindProducer),
-		trace.WithAttributes(
+	ctx, span := s.tracer.Start(ctx, "send "+destination, trace.WithSpanKind(trace.SpanKindProducer))
+	if span.IsRecording() {
+		span.SetAttributes(
 			attribute.String("messaging.system", "nats"),
 			attribute.String("messaging.operation.type", "send"),
 			attribute.String("messaging.operation.name", "send"),
 			attribute.String("messaging.destination.name", destination),
 			attribute.Int("messaging.batch.message_count", n),
-		))
+		)
+	}
+	return ctx, span
 }
 
 // envelope is the item as the queue takes it.
@@ -131,8 +134,7 @@ func (it *item) envelope(t queue.Trace) queue.Acceptance {
 }
 
 // traceOf returns the trace context of ctx as it travels in headers.
-func traceOf(ctx context.Context) queue.Trace {
-	carrier := propagation.MapCarrier{}
-	propagation.TraceContext{}.Inject(ctx, carrier)
-	return queue.Trace{Parent: carrier.Get("traceparent"), State: carrier.Get("tracestate")}
+func traceOf(ctx context.Context) (t queue.Trace) {
+	propagation.TraceContext{}.Inject(ctx, &t)
+	return t
 }

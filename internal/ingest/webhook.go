@@ -37,13 +37,13 @@ func (s *Server) handshake(c *call) answer {
 	right := s.directory.VerifyToken(q.Get("hub.verify_token"))
 	asked := subtle.ConstantTimeCompare([]byte(q.Get("hub.mode")), []byte("subscribe")) == 1
 	if !right || !asked || len(challenge) > maxChallenge || !printable(challenge) {
-		s.metrics.Webhook(c.r.Context(), webhookForbidden)
+		s.metrics.Webhook(c.ctx, webhookForbidden)
 		return (&refusal{
 			status: http.StatusForbidden, reason: reasonForbidden,
 			message: "hub.mode must be subscribe and hub.verify_token the one in the tenants file",
 		}).answer()
 	}
-	s.metrics.Webhook(c.r.Context(), webhookVerified)
+	s.metrics.Webhook(c.ctx, webhookVerified)
 	return answer{status: http.StatusOK, body: document{
 		contentType: "text/plain; charset=utf-8", text: []byte(challenge),
 	}}
@@ -52,7 +52,7 @@ func (s *Server) handshake(c *call) answer {
 // webhook takes what WhatsApp tells and keeps the clicks in it.
 func (s *Server) webhook(c *call) answer {
 	a, result := s.takeWebhook(c)
-	s.metrics.Webhook(c.r.Context(), result)
+	s.metrics.Webhook(c.ctx, result)
 	return a
 }
 
@@ -122,7 +122,7 @@ func (s *Server) clicksOf(c *call, taps []tap, scope tenants.Scope) []events.Cli
 }
 
 func (s *Server) leaveOut(c *call, why string) {
-	s.metrics.Webhook(c.r.Context(), why)
-	s.logger.LogAttrs(c.r.Context(), slog.LevelDebug, "click left out",
+	s.metrics.Webhook(c.ctx, why)
+	s.logger.LogAttrs(c.ctx, slog.LevelDebug, "click left out",
 		slog.String("request_id", c.id), slog.String("reason", why))
 }

@@ -45,46 +45,75 @@ const (
 	maxErrorValue  = 1024 // of Homing-Error
 )
 
+// headerWriter writes headers whose values share one allocation.
+type headerWriter struct {
+	h      nats.Header
+	values []string
+}
+
+func newHeaderWriter(size int) headerWriter {
+	return headerWriter{h: make(nats.Header, size), values: make([]string, 0, size)}
+}
+
+func (w *headerWriter) set(name, value string) {
+	w.values = append(w.values, value)
+	n := len(w.values)
+	w.h[name] = w.values[n-1 : n : n]
+}
+
+// safe sets a header to as much of s as a header can hold, unless that is
+// nothing: a line break in a value would end it and begin another header.
+func (w *headerWriter) safe(name, s string, limit int) {
+	if s = clean(s, limit); s != "" {
+		w.set(name, s)
+	}
+}
+
 // header writes e as headers. Only what is listed here travels: a fired schedule
 // carries headers of the server's own, which it refuses elsewhere.
 func (e *Envelope) header() nats.Header {
-	h := make(nats.Header, 12)
-	h.Set(HeaderID, e.Accept)
+	w := newHeaderWriter(16)
+	e.write(&w)
+	return w.h
+}
+
+func (e *Envelope) write(w *headerWriter) {
+	w.set(HeaderID, e.Accept)
 	if e.Origin > 0 {
-		h.Set(HeaderOrigin, strconv.FormatUint(e.Origin, 10))
+		w.set(HeaderOrigin, strconv.FormatUint(e.Origin, 10))
 	}
-	h.Set(HeaderRound, strconv.Itoa(e.Round))
+	w.set(HeaderRound, strconv.Itoa(e.Round))
 	if e.Replay != "" {
-		h.Set(HeaderReplay, string(e.Replay))
+		w.set(HeaderReplay, string(e.Replay))
 	}
 	if e.Unsure {
-		h.Set(HeaderUnsure, "1")
+		w.set(HeaderUnsure, "1")
 	}
 	if e.Unknowns > 0 {
-		h.Set(HeaderUnknowns, strconv.Itoa(e.Unknowns))
+		w.set(HeaderUnknowns, strconv.Itoa(e.Unknowns))
 	}
-	setSafe(h, HeaderEventName, string(e.EventName), maxHeaderValue)
-	setSafe(h, HeaderEventID, e.EventID, maxHeaderValue)
-	h.Set(HeaderAttempt, strconv.Itoa(e.Attempt))
+	w.safe(HeaderEventName, string(e.EventName), maxHeaderValue)
+	w.safe(HeaderEventID, e.EventID, maxHeaderValue)
+	w.set(HeaderAttempt, strconv.Itoa(e.Attempt))
 	if !e.AcceptedAt.IsZero() {
-		h.Set(HeaderAcceptedAt, e.AcceptedAt.UTC().Format(time.RFC3339Nano))
+		w.set(HeaderAcceptedAt, e.AcceptedAt.UTC().Format(time.RFC3339Nano))
 	}
-	setSafe(h, HeaderTraceParent, e.Trace.Parent, maxHeaderValue)
-	setSafe(h, HeaderTraceState, e.Trace.State, maxHeaderValue)
-	return h
+	w.safe(HeaderTraceParent, e.Trace.Parent, maxHeaderValue)
+	w.safe(HeaderTraceState, e.Trace.State, maxHeaderValue)
 }
 
 // header writes the letter's own headers beside those of its envelope.
 func (l *Letter) header() nats.Header {
-	h := l.Envelope.header()
-	setSafe(h, HeaderOutcome, string(l.Outcome), maxHeaderValue)
-	setSafe(h, HeaderReason, string(l.Reason), maxHeaderValue)
-	setSafe(h, HeaderError, l.Error, maxErrorValue)
-	setSafe(h, HeaderFbtraceID, l.FbtraceID, maxHeaderValue)
+	w := newHeaderWriter(20)
+	l.Envelope.write(&w)
+	w.safe(HeaderOutcome, string(l.Outcome), maxHeaderValue)
+	w.safe(HeaderReason, string(l.Reason), maxHeaderValue)
+	w.safe(HeaderError, l.Error, maxErrorValue)
+	w.safe(HeaderFbtraceID, l.FbtraceID, maxHeaderValue)
 	if !l.At.IsZero() {
-		h.Set(HeaderDeadAt, l.At.UTC().Format(time.RFC3339Nano))
+		w.set(HeaderDeadAt, l.At.UTC().Format(time.RFC3339Nano))
 	}
-	return h
+	return w.h
 }
 
 // readEnvelope is the inverse of header. Its error lists every header that could
@@ -177,14 +206,6 @@ func (r *headerReader) time(name string) time.Time {
 		r.fail(name, "an RFC 3339 time")
 	}
 	return t
-}
-
-// setSafe sets a header to as much of s as a header can hold, unless that is
-// nothing: a line break in a value would end it and begin another header.
-func setSafe(h nats.Header, name, s string, limit int) {
-	if s = clean(s, limit); s != "" {
-		h.Set(name, s)
-	}
 }
 
 // clean makes s valid UTF-8 without control characters, cut at limit bytes on a

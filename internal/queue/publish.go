@@ -108,9 +108,9 @@ func (q *Queue) PublishClicks(ctx context.Context, clicks []events.Click) error 
 
 // clickHeader carries a click's trace, if it has one.
 func clickHeader(c *events.Click) nats.Header {
-	h := make(nats.Header, 3)
-	setSafe(h, HeaderTraceParent, c.Trace, maxHeaderValue)
-	return h
+	w := newHeaderWriter(3)
+	w.safe(HeaderTraceParent, c.Trace, maxHeaderValue)
+	return w.h
 }
 
 // clickMsgID names a click by what makes it one.

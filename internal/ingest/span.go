@@ -1,0 +1,79 @@
+package ingest
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"strconv"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
+)
+
+// startServer begins the span of a request, a child of the caller's where the
+// caller is traced. Attributes are read from the request only for the few that
+// are recorded. Their names: OpenTelemetry's semantic conventions for HTTP.
+func (s *Server) startServer(r *http.Request, found route) (context.Context, trace.Span) {
+	ctx := r.Context()
+	if r.Header.Get("Traceparent") != "" {
+		ctx = propagation.TraceContext{}.Extract(ctx, propagation.HeaderCarrier(r.Header))
+	}
+	name := "HTTP"
+	if found.path != "" {
+		name = found.method + " " + found.path
+	}
+	ctx, span := s.tracer.Start(ctx, name, trace.WithSpanKind(trace.SpanKindServer))
+	if !span.IsRecording() {
+		return ctx, span
+	}
+	span.SetAttributes(
+		attribute.String("http.request.method", method(r.Method)),
+		attribute.String("url.path", r.URL.Path),
+		attribute.String("url.scheme", scheme(r)),
+		attribute.String("network.protocol.version", strconv.Itoa(r.ProtoMajor)+"."+strconv.Itoa(r.ProtoMinor)),
+	)
+	if found.path != "" {
+		span.SetAttributes(attribute.String("http.route", found.path))
+	}
+	host, port := r.Host, 0
+	if h, p, err := net.SplitHostPort(r.Host); err == nil {
+		host = h
+		port, _ = strconv.Atoi(p)
+	}
+	if span.SetAttributes(attribute.String("server.address", host)); port > 0 {
+		span.SetAttributes(attribute.Int("server.port", port))
+	}
+	if peer, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
+		span.SetAttributes(attribute.String("network.peer.address", peer))
+	}
+	if agent := r.UserAgent(); agent != "" {
+		span.SetAttributes(attribute.String("user_agent.original", agent))
+	}
+	return ctx, span
+}
+
+// end marks the span with what was answered, and ends it.
+func (c *call) end(status int) {
+	defer c.span.End()
+	if !c.span.IsRecording() {
+		return
+	}
+	c.span.SetAttributes(attribute.Int("http.response.status_code", status))
+	for _, f := range c.told.fields() {
+		if f.value != "" {
+			c.span.SetAttributes(attribute.String("homing."+f.key, f.value))
+		}
+	}
+	if status >= http.StatusInternalServerError {
+		c.span.SetStatus(codes.Error, "")
+	}
+}
+
+func scheme(r *http.Request) string {
+	if r.TLS != nil {
+		return "https"
+	}
+	return "http"
+}
