@@ -128,6 +128,18 @@ func canonicalDigits(digits string) (string, bool) {
 // validDigits returns the E.164 digits of a number that is valid as it stands;
 // they differ from digits where those hold a trunk prefix.
 func validDigits(digits string) (string, bool) {
+	switch numbering().judge(digits) {
+	case validNumber:
+		return digits, true
+	case invalidNumber:
+		return "", false
+	default:
+		return libraryDigits(digits)
+	}
+}
+
+// libraryDigits is validDigits as the phone library says it.
+func libraryDigits(digits string) (string, bool) {
 	n, err := phonenumbers.Parse("+"+digits, "")
 	if err != nil || !phonenumbers.IsValidNumber(n) {
 		return "", false

@@ -1,0 +1,5 @@
+//go:build !race
+
+package events
+
+const mutatedNumbers = 200_000
