@@ -3,6 +3,7 @@ package deliver
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -78,6 +79,7 @@ type Gates struct {
 
 	mu      sync.Mutex
 	closed  map[string]*Gate
+	changes int            // how many this worker made
 	notSent map[string]int // calls in a row, of this worker
 }
 
@@ -109,20 +111,25 @@ func (g *Gates) Run(ctx context.Context) {
 }
 
 func (g *Gates) refresh(ctx context.Context) error {
+	g.mu.Lock()
+	before := g.changes
+	g.mu.Unlock()
 	all, err := g.opt.Redis.HGetAll(ctx, gatesKey).Result()
 	if err != nil {
 		return fmt.Errorf("deliver: gates: %w", err)
 	}
 	closed := make(map[string]*Gate, len(all))
 	for tenant, text := range all {
-		gate := new(Gate)
-		if json.Unmarshal([]byte(text), gate) == nil {
+		if gate := decodeGate(text); gate != nil {
 			closed[tenant] = gate
 		}
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.closed = closed
+	// A picture from before a change of our own would undo it; the next one has it.
+	if g.changes == before {
+		g.closed = closed
+	}
 	return nil
 }
 
@@ -182,7 +189,13 @@ func (g *Gates) arrived(ctx context.Context, tenant string) {
 	delete(g.notSent, tenant)
 	g.mu.Unlock()
 	if state, _ := g.State(tenant); state == GateHalfOpen {
-		g.Open(ctx, tenant)
+		// Unless another worker was told meanwhile to keep away.
+		g.change(ctx, tenant, func(old *Gate) *Gate {
+			if old.state(g.opt.Now()) == GateClosed {
+				return old
+			}
+			return nil
+		})
 	}
 }
 
@@ -212,53 +225,112 @@ func (g *Gates) Failed(ctx context.Context, tenant string, err *graphapi.Error) 
 	}
 }
 
-// close closes a tenant's gate for at least atLeast.
+// close closes a tenant's gate for at least atLeast. Whatever it is closed for, it
+// does not open earlier than it would have: Meta may have asked for that.
 func (g *Gates) close(ctx context.Context, tenant string, reason events.Reason, atLeast time.Duration) {
 	now := g.opt.Now()
-	g.mu.Lock()
-	old := g.closed[tenant]
-	gate := &Gate{Reason: reason}
-	if old != nil {
-		gate.Closed = old.Closed
-		if old.state(now) == GateHalfOpen {
-			gate.Closed++ // the try failed
+	g.change(ctx, tenant, func(old *Gate) *Gate {
+		gate := &Gate{Reason: reason}
+		if old != nil {
+			gate.Closed = old.Closed
+			if old.state(now) == GateHalfOpen {
+				gate.Closed++ // the try failed
+			}
 		}
-	}
-	gate.Until = now.Add(max(g.opt.Backoff(gate.Closed), atLeast, gateMin))
-	if old != nil && old.Reason == reason && old.Until.After(gate.Until) {
-		g.mu.Unlock()
-		return // calls that were under way together
-	}
-	g.closed[tenant] = gate
+		gate.Until = now.Add(max(g.opt.Backoff(gate.Closed), atLeast, gateMin))
+		if old != nil && old.Until.After(gate.Until) {
+			gate.Until = old.Until // calls that were under way together
+		}
+		return gate
+	})
+}
+
+// Open opens a tenant's gate at once, because its secret changed.
+func (g *Gates) Open(ctx context.Context, tenant string) {
+	g.change(ctx, tenant, func(*Gate) *Gate { return nil })
+}
+
+// maxGateRaces is how often a gate is changed anew that another worker changed in
+// the same moment.
+const maxGateRaces = 8
+
+// change replaces a tenant's gate, nil for an open one, by what next makes of it:
+// here at once, and for all workers by comparing and setting, so that none undoes
+// what another has just learned.
+func (g *Gates) change(ctx context.Context, tenant string, next func(old *Gate) *Gate) {
+	g.mu.Lock()
+	was := g.closed[tenant]
+	gate := next(was)
+	g.put(tenant, gate)
 	g.mu.Unlock()
 
-	g.opt.Logger.WarnContext(ctx, "gate.closed", "tenant", tenant, "reason", string(reason), "until", gate.Until)
-	text, err := json.Marshal(gate)
+	text, err := g.opt.Redis.HGet(ctx, gatesKey, tenant).Result()
+	for races := 0; err == nil || errors.Is(err, redis.Nil); races++ {
+		gate = next(decodeGate(text))
+		found := text
+		if text, err = g.swap(ctx, tenant, found, gate); err != nil || text == found || races == maxGateRaces {
+			break
+		}
+	}
 	if err == nil {
-		pipe := g.opt.Redis.Pipeline()
-		pipe.HSet(ctx, gatesKey, tenant, text)
-		pipe.Del(ctx, probeKey+tenant)
-		_, err = pipe.Exec(ctx)
+		g.mu.Lock()
+		g.put(tenant, gate)
+		g.mu.Unlock()
+		err = g.opt.Redis.Del(ctx, probeKey+tenant).Err()
 	}
 	if err != nil {
-		g.opt.Logger.DebugContext(ctx, "gates.close", "tenant", tenant, "error", err)
+		g.opt.Logger.DebugContext(ctx, "gates.change", "tenant", tenant, "error", err)
+	}
+	switch {
+	case gate == nil && was != nil:
+		g.opt.Logger.InfoContext(ctx, "gate.open", "tenant", tenant)
+	case gate != nil && (was == nil || was.Reason != gate.Reason || !was.Until.Equal(gate.Until)):
+		g.opt.Logger.WarnContext(ctx, "gate.closed", "tenant", tenant, "reason", string(gate.Reason), "until", gate.Until)
 	}
 }
 
-// Open opens a tenant's gate, because a try succeeded or its secret changed.
-func (g *Gates) Open(ctx context.Context, tenant string) {
-	g.mu.Lock()
-	_, wasClosed := g.closed[tenant]
-	delete(g.closed, tenant)
-	delete(g.notSent, tenant)
-	g.mu.Unlock()
-	if wasClosed {
-		g.opt.Logger.InfoContext(ctx, "gate.open", "tenant", tenant)
+// put notes a gate here. Callers hold mu.
+func (g *Gates) put(tenant string, gate *Gate) {
+	g.changes++
+	if gate == nil {
+		delete(g.closed, tenant)
+		delete(g.notSent, tenant)
+		return
 	}
-	pipe := g.opt.Redis.Pipeline()
-	pipe.HDel(ctx, gatesKey, tenant)
-	pipe.Del(ctx, probeKey+tenant)
-	if _, err := pipe.Exec(ctx); err != nil {
-		g.opt.Logger.DebugContext(ctx, "gates.open", "tenant", tenant, "error", err)
+	g.closed[tenant] = gate
+}
+
+// swapGate writes a field of a hash where it still is what it was, and returns
+// what it was.
+var swapGate = redis.NewScript(`
+local found = redis.call('HGET', KEYS[1], ARGV[1]) or ''
+if found == ARGV[2] then
+  if ARGV[3] == '' then
+    redis.call('HDEL', KEYS[1], ARGV[1])
+  else
+    redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
+  end
+end
+return found`)
+
+// swap writes a gate for all workers if its text is still old.
+func (g *Gates) swap(ctx context.Context, tenant, old string, gate *Gate) (found string, err error) {
+	text := ""
+	if gate != nil {
+		b, err := json.Marshal(gate)
+		if err != nil {
+			return "", err
+		}
+		text = string(b)
 	}
+	return swapGate.Run(ctx, g.opt.Redis, []string{gatesKey}, tenant, old, text).Text()
+}
+
+// decodeGate returns nil, an open gate, for what is none.
+func decodeGate(text string) *Gate {
+	gate := new(Gate)
+	if text == "" || json.Unmarshal([]byte(text), gate) != nil {
+		return nil
+	}
+	return gate
 }

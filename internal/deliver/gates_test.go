@@ -1,7 +1,9 @@
 package deliver_test
 
 import (
+	"context"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -212,6 +214,93 @@ func TestCallsUnderWayDoNotOpen(t *testing.T) {
 			expect(t, a, deliver.GateClosed, events.ReasonThrottled)
 			expect(t, b, deliver.GateClosed, events.ReasonThrottled)
 		})
+	}
+}
+
+// What Meta asked for stands, whatever else closes the gate meanwhile and whoever
+// learns it. Only a new secret is an answer to it.
+func TestNoClosingIsShortened(t *testing.T) {
+	for name, later := range map[string]func(g *deliver.Gates){
+		"auth":              func(g *deliver.Gates) { g.Failed(t.Context(), "acme", failure(graphapi.Auth)) },
+		"throttled, sooner": func(g *deliver.Gates) { g.Failed(t.Context(), "acme", failure(graphapi.Throttled)) },
+		"unreachable": func(g *deliver.Gates) {
+			for range 5 {
+				g.Failed(t.Context(), "acme", failure(graphapi.NotSent))
+			}
+		},
+		"usage": func(g *deliver.Gates) {
+			g.Succeeded(t.Context(), "acme", graphapi.Usage{Percent: 99, RegainIn: time.Minute})
+		},
+	} {
+		for who, refreshed := range map[string]bool{"who knows": true, "who does not know yet": false} {
+			t.Run(name+", by a worker "+who, func(t *testing.T) {
+				a, b, c := twoWorkers(t)
+				throttled := failure(graphapi.Throttled)
+				throttled.RetryAfter = time.Hour
+				a.Failed(t.Context(), "acme", throttled)
+				if refreshed {
+					refresh(t, b)
+				}
+				later(b)
+				refresh(t, a, b)
+				c.forward(time.Hour - time.Second)
+				for _, g := range []*deliver.Gates{a, b} {
+					if state, reason := g.State("acme"); state != deliver.GateClosed {
+						t.Errorf("the gate is %s (%s) before the hour is over", state, reason)
+					}
+				}
+				b.Open(t.Context(), "acme")
+				refresh(t, a)
+				expect(t, a, deliver.GateOpen, "")
+			})
+		}
+	}
+}
+
+// A try that succeeds does not open what another worker was told to close.
+func TestATryDoesNotOpenWhatWasClosedMeanwhile(t *testing.T) {
+	a, b, c := twoWorkers(t)
+	a.Failed(t.Context(), "acme", failure(graphapi.NotSent))
+	a.Failed(t.Context(), "acme", failure(graphapi.Auth))
+	refresh(t, b)
+	c.forward(time.Minute)
+	b.Succeeded(t.Context(), "acme", graphapi.Usage{Percent: 99, RegainIn: time.Hour})
+	a.Succeeded(t.Context(), "acme", graphapi.Usage{})
+	expect(t, a, deliver.GateClosed, events.ReasonThrottled)
+	refresh(t, b)
+	expect(t, b, deliver.GateClosed, events.ReasonThrottled)
+}
+
+// A look that began before this worker closed a gate ends after it.
+func TestALookThatIsLateDoesNotOpen(t *testing.T) {
+	rdb := deduptest.Redis(t)
+	c := &clock{t: time.Now()}
+	g := newGates(rdb, c)
+	rdb.AddHook(&afterReading{then: func() { g.Failed(t.Context(), "acme", failure(graphapi.Throttled)) }})
+	refresh(t, g)
+	expect(t, g, deliver.GateClosed, events.ReasonThrottled)
+	refresh(t, g)
+	expect(t, g, deliver.GateClosed, events.ReasonThrottled)
+}
+
+// afterReading does something after the gates were read, before that is known.
+type afterReading struct {
+	then func()
+	once sync.Once
+}
+
+func (*afterReading) DialHook(next redis.DialHook) redis.DialHook { return next }
+func (*afterReading) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+func (h *afterReading) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		err := next(ctx, cmd)
+		if cmd.Name() == "hgetall" {
+			h.once.Do(h.then)
+		}
+		return err
 	}
 }
 
