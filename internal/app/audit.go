@@ -63,18 +63,19 @@ type auditor struct {
 	log      *slog.Logger
 }
 
-// run audits until ctx ends.
+// run audits until ctx ends. It does not begin at once: a worker that has just
+// started has more urgent things to do than to read the backlog twice.
 func (a *auditor) run(ctx context.Context) {
 	ticker := time.NewTicker(auditEvery / 10)
 	defer ticker.Stop()
 	for {
-		if err := a.round(ctx); err != nil && ctx.Err() == nil {
-			a.log.WarnContext(ctx, "audit.failed", "error", err)
-		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
+		}
+		if err := a.round(ctx); err != nil && ctx.Err() == nil {
+			a.log.WarnContext(ctx, "audit.failed", "error", err)
 		}
 	}
 }
