@@ -16,7 +16,7 @@ const (
 // ask is one question to the claim table: a message meets a record.
 type ask struct {
 	found    Record // State None when there is none
-	msg      Message
+	msg      *Message
 	nonce    string // of this call
 	now      time.Time
 	incident time.Time // when Redis last lost its memory; zero for never
@@ -62,10 +62,10 @@ func claimTable() []claimRow {
 }
 
 // decideClaim reads the claim table.
-func decideClaim(table []claimRow, a ask) answer {
+func decideClaim(table []claimRow, a *ask) answer {
 	for i := range table {
-		if !a.off.has(table[i].row) && table[i].when(&a) {
-			return table[i].then(&a)
+		if !a.off.has(table[i].row) && table[i].when(a) {
+			return table[i].then(a)
 		}
 	}
 	return a.taken() // safe for whatever no row knows

@@ -9,107 +9,93 @@ import (
 // worker's step on the same key, and there are only so many copies of it.
 const maxRaces = 8
 
-// attempt is one key's way through a Claim.
-type attempt struct {
-	i      int    // of the message
-	found  string // the text that the last decision was made on
-	answer answer
-	before Record // what the answer replaces
-}
-
 // Claim implements Store: one round trip when nothing is in the way, a second
 // where a record has to be replaced, more only on lost races.
 func (s *Redis) Claim(ctx context.Context, msgs []Message) ([]Claim, error) {
 	if len(msgs) == 0 {
 		return nil, nil
 	}
-	nonce, now := s.opt.NewNonce(), s.now()
+	q := &ask{nonce: s.opt.NewNonce(), now: s.now(), ackWait: s.opt.AckWait, maxTries: s.opt.MaxTries, off: s.off}
 	claims := make([]Claim, len(msgs))
-	question := func(i int, found Record, m Marker) ask {
-		return ask{
-			found: found, msg: msgs[i], nonce: nonce, now: now,
-			incident: m.IncidentAt, ackWait: s.opt.AckWait, maxTries: s.opt.MaxTries, off: s.off,
-		}
-	}
-	settle := func(a *attempt) {
-		claims[a.i] = Claim{Result: a.answer.result, Record: a.answer.next}
-		if claims[a.i].Held() {
-			claims[a.i].Before = a.before
-		}
-	}
+	open := make([]int, 0, len(msgs)) // indexes of claims that are still asked for
+	ops := make([]op, 0, len(msgs))
+	texts := newTexts(len(msgs))
 
 	// The first step bets that there is no record.
-	open := make([]attempt, 0, len(msgs))
-	ops := make([]op, 0, len(msgs))
-	inCall := make(map[string]bool, len(msgs))
-	for i, m := range msgs {
-		if inCall[m.Key] {
+	inCall := make(map[string]struct{}, len(msgs))
+	for i := range msgs {
+		m := &msgs[i]
+		if _, twice := inCall[m.Key]; twice {
 			claims[i] = Claim{Result: Taken} // row 6, by the other one in this call
 			continue
 		}
-		inCall[m.Key] = true
-		q := question(i, Record{}, Marker{})
-		a := attempt{i: i, answer: answer{Fresh, q.claim()}}
-		open = append(open, a)
-		ops = append(ops, op{verb: create, key: recordPrefix + m.Key, new: EncodeRecord(a.answer.next), ttl: s.opt.TTL})
+		inCall[m.Key] = struct{}{}
+		q.found, q.msg = Record{}, m
+		claims[i] = Claim{Result: Fresh, Record: q.claim()}
+		open = append(open, i)
+		ops = append(ops, op{verb: create, key: recordPrefix + m.Key, new: texts.encode(&claims[i].Record), ttl: s.opt.TTL})
 	}
 
 	for race := 0; len(open) > 0; race++ {
 		replies, marker, err := s.fenced(ctx, ops)
 		if err != nil {
-			return s.unanswered(ctx, msgs, claims, open, err)
+			return s.unanswered(ctx, msgs, claims, err)
 		}
-		next, nextOps := open[:0], ops[:0]
-		for n, reply := range replies {
-			a, sent := open[n], ops[n]
-			stands := reply // the text that stands there now
-			if reply == sent.old {
-				stands = sent.new
+		q.incident = marker.IncidentAt
+		asked, sent := open, ops
+		open, ops = open[:0], ops[:0]
+		for n, i := range asked {
+			c, o, stands := &claims[i], sent[n], replies[n]
+			if stands == o.old {
+				stands = o.new // the text that stands there now
 			}
-			if sent.verb == swap && stands == sent.new {
-				settle(&a)
+			if o.verb == swap && stands == o.new {
 				continue
 			}
 			// What a create found or left: its own L, sent once or twice, replaced
 			// nothing, and is decided on as such.
-			found, unreadable := record(stands)
-			if sent.verb == create && reply == "" {
-				found = Record{}
+			var found Record
+			unreadable := false
+			if replies[n] != "" || o.verb == swap {
+				found, unreadable = record(stands)
 			}
-			a.found, a.before = stands, found
-			if found.State == Claimed && found.Nonce == nonce {
-				a.before = Record{}
+			c.Before = found
+			if found.State == Claimed && found.Nonce == q.nonce {
+				c.Before = Record{}
 			}
-			q := question(a.i, found, marker)
+			q.found, q.msg = found, &msgs[i]
+			var a answer
 			if unreadable || race == maxRaces {
-				a.answer = q.taken()
+				a = q.taken()
 			} else {
-				a.answer = decideClaim(s.claims, q)
+				a = decideClaim(s.claims, q)
 			}
-			text := EncodeRecord(a.answer.next)
-			if !a.answer.result.holds() || text == stands {
-				settle(&a)
+			written := stands == o.new && a.next == c.Record // as nearly always
+			c.Result, c.Record = a.result, a.next
+			if !c.Held() {
+				c.Before = Record{}
 				continue
 			}
-			next = append(next, a)
-			nextOps = append(nextOps, op{verb: swap, key: sent.key, old: stands, new: text, ttl: s.opt.TTL})
+			if written {
+				continue
+			}
+			if text := texts.encode(&c.Record); text != stands {
+				open = append(open, i)
+				ops = append(ops, op{verb: swap, key: o.key, old: stands, new: text, ttl: s.opt.TTL})
+			}
 		}
-		open, ops = next, nextOps
 	}
 	return claims, nil
 }
 
 // unanswered turns every claim of a failed call into what Release needs. After
 // an incident it releases them at once, as far as that goes: none counted.
-func (s *Redis) unanswered(ctx context.Context, msgs []Message, claims []Claim, open []attempt, err error) ([]Claim, error) {
+func (s *Redis) unanswered(ctx context.Context, msgs []Message, claims []Claim, err error) ([]Claim, error) {
 	for i, c := range claims {
 		claims[i] = Claim{}
 		if c.Held() {
 			claims[i].Record, claims[i].Before = c.Record, c.Before
 		}
-	}
-	for _, a := range open {
-		claims[a.i] = Claim{Record: a.answer.next, Before: a.before}
 	}
 	if errors.Is(err, ErrIncident) {
 		_ = s.Release(ctx, msgs, claims) // the caller releases again

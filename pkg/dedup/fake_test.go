@@ -108,13 +108,18 @@ func (f *fakeRedis) run(cmds []redis.Cmder) {
 
 // execute knows the store's own commands and refuses every other.
 func (f *fakeRedis) execute(cmd redis.Cmder) {
-	arg := func(i int) string { return fmt.Sprint(cmd.Args()[i]) }
+	arg := func(i int) string {
+		if text, ok := cmd.Args()[i].(*string); ok {
+			return *text
+		}
+		return fmt.Sprint(cmd.Args()[i])
+	}
 	reply := func(found string) {
 		cmd.SetErr(nil)
 		if found == "" {
 			cmd.SetErr(redis.Nil)
 		}
-		if c, ok := cmd.(*redis.Cmd); ok {
+		if c, ok := cmd.(*redis.StringCmd); ok {
 			c.SetVal(found)
 		}
 	}

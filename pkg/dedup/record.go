@@ -20,53 +20,60 @@ const (
 	maxNoteField  = 1 << 10  // a note is for show; cut rather than refuse
 )
 
+// recordSize is what most records take at most.
+const recordSize = 384
+
 // EncodeRecord returns r as the text that the store keeps. Times are kept to the
 // millisecond, and what a Note holds to 1 KiB a field.
 func EncodeRecord(r Record) string {
-	b := make([]byte, 0, 256)
+	return string(appendRecord(make([]byte, 0, recordSize), &r))
+}
+
+func appendRecord(b []byte, r *Record) []byte {
 	b = append(b, byte(r.State), recordVersion)
-	text := func(letter byte, v string) {
-		if v != "" {
-			b = append(b, ' ', letter, '=')
-			b = appendEscaped(b, v)
-		}
-	}
-	number := func(letter byte, v int) {
-		if v != 0 {
-			b = append(b, ' ', letter, '=')
-			b = strconv.AppendInt(b, int64(v), 10)
-		}
-	}
-	moment := func(letter byte, t time.Time) {
-		if !t.IsZero() {
-			b = append(b, ' ', letter, '=')
-			b = strconv.AppendInt(b, t.UnixMilli(), 10)
-		}
-	}
-	text('a', r.Accept)
-	number('r', r.Round)
+	b = appendText(b, 'a', r.Accept)
+	b = appendNumber(b, 'r', r.Round)
 	if r.Unsure {
 		b = append(b, " u=1"...)
 	}
-	number('k', r.Unknowns)
-	text('o', r.Outcome)
-	text('w', r.Reason)
-	moment('t', r.At)
-	moment('x', r.NextAt)
-	text('s', r.Stream)
+	b = appendNumber(b, 'k', r.Unknowns)
+	b = appendText(b, 'o', r.Outcome)
+	b = appendText(b, 'w', r.Reason)
+	b = appendMoment(b, 't', r.At)
+	b = appendMoment(b, 'x', r.NextAt)
+	b = appendText(b, 's', r.Stream)
 	if r.Seq != 0 {
-		b = append(b, " q="...)
-		b = strconv.AppendUint(b, r.Seq, 10)
+		b = strconv.AppendUint(append(b, " q="...), r.Seq, 10)
 	}
-	text('n', r.Nonce)
-	number('i', r.Tries)
-	text('e', cut(r.Note.Name))
-	number('m', r.Note.Attempts)
-	text('c', cut(r.Note.Clid))
-	text('f', cut(r.Note.FbtraceID))
-	text('y', cut(r.Note.TraceID))
-	moment('z', r.Note.AcceptedAt)
-	return string(b)
+	b = appendText(b, 'n', r.Nonce)
+	b = appendNumber(b, 'i', r.Tries)
+	b = appendText(b, 'e', cut(r.Note.Name))
+	b = appendNumber(b, 'm', r.Note.Attempts)
+	b = appendText(b, 'c', cut(r.Note.Clid))
+	b = appendText(b, 'f', cut(r.Note.FbtraceID))
+	b = appendText(b, 'y', cut(r.Note.TraceID))
+	return appendMoment(b, 'z', r.Note.AcceptedAt)
+}
+
+func appendText(b []byte, letter byte, v string) []byte {
+	if v == "" {
+		return b
+	}
+	return appendEscaped(append(b, ' ', letter, '='), v)
+}
+
+func appendNumber(b []byte, letter byte, v int) []byte {
+	if v == 0 {
+		return b
+	}
+	return strconv.AppendInt(append(b, ' ', letter, '='), int64(v), 10)
+}
+
+func appendMoment(b []byte, letter byte, t time.Time) []byte {
+	if t.IsZero() {
+		return b
+	}
+	return strconv.AppendInt(append(b, ' ', letter, '='), t.UnixMilli(), 10)
 }
 
 // errRecord is what every undecodable record is.
@@ -168,14 +175,15 @@ const hexDigits = "0123456789ABCDEF"
 // appendEscaped writes v so that no byte of it ends a field: printable ASCII but
 // space and % stays readable, the rest becomes %XX.
 func appendEscaped(b []byte, v string) []byte {
+	plain := 0 // how much of v is written
 	for i := range len(v) {
-		if c := v[i]; c > ' ' && c < 0x7F && c != '%' {
-			b = append(b, c)
-		} else {
+		if c := v[i]; c <= ' ' || c >= 0x7F || c == '%' {
+			b = append(b, v[plain:i]...)
 			b = append(b, '%', hexDigits[c>>4], hexDigits[c&15])
+			plain = i + 1
 		}
 	}
-	return b
+	return append(b, v[plain:]...)
 }
 
 func unescape(v string) (string, error) {

@@ -17,20 +17,21 @@ func (s *Redis) Settle(ctx context.Context, verdicts []Verdict) ([]Settlement, e
 	now := s.now()
 	open := make([]int, 0, len(verdicts)) // indexes of verdicts still to be written
 	swaps := make([]op, 0, 2*len(verdicts))
-	var drops []op
+	drops := make([]op, 0, len(verdicts))
+	texts := newTexts(2 * len(verdicts))
 
-	// write rules on verdict i over the text found and queues what is to be written.
-	write := func(i int, text string) {
+	// write rules on verdict i over what was found and queues what is to be written.
+	o := new(outcome)
+	write := func(i int, text string, found Record, unreadable bool) {
 		v := &verdicts[i]
-		found, unreadable := record(text)
-		o := outcome{found: found, garbled: unreadable, own: v.Claim.Record, next: v.merged(now)}
+		*o = outcome{found: found, garbled: unreadable, own: v.Claim.Record, next: v.merged(now)}
 		r := decideVerdict(s.verdicts, s.off, o)
 		settled[i] = Settlement{Stands: r.stands, Record: r.next}
 		if r.write {
 			open = append(open, i)
 			swaps = append(swaps, op{
 				verb: swap, key: recordPrefix + v.Message.Key,
-				old: text, new: EncodeRecord(r.next), ttl: s.opt.TTL,
+				old: text, new: texts.encode(&r.next), ttl: s.opt.TTL,
 			})
 		}
 	}
@@ -44,7 +45,7 @@ func (s *Redis) Settle(ctx context.Context, verdicts []Verdict) ([]Settlement, e
 			settled[i] = Settlement{Stands: stands, Record: v.Claim.Record}
 			continue
 		}
-		write(i, EncodeRecord(v.Claim.Record))
+		write(i, texts.encode(&v.Claim.Record), v.Claim.Record, false)
 		if v.Next.State == Decided {
 			// Q has said what it had to say, and would only take room.
 			drops = append(drops, op{verb: drop, key: queuedPrefix + v.Message.Key})
@@ -63,7 +64,8 @@ func (s *Redis) Settle(ctx context.Context, verdicts []Verdict) ([]Settlement, e
 		open, swaps, drops = nil, nil, nil
 		for n, i := range indexes {
 			if reply := replies[n]; reply != sent[n].old && reply != sent[n].new {
-				write(i, reply)
+				found, unreadable := record(reply)
+				write(i, reply, found, unreadable)
 			}
 		}
 	}

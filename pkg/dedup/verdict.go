@@ -46,10 +46,10 @@ func verdictTable() []verdictRow {
 }
 
 // decideVerdict reads the verdict table, but for the rows in off.
-func decideVerdict(table []verdictRow, off rows, o outcome) ruling {
+func decideVerdict(table []verdictRow, off rows, o *outcome) ruling {
 	for i := range table {
-		if !off.has(table[i].row) && table[i].when(&o) {
-			return table[i].then(&o)
+		if !off.has(table[i].row) && table[i].when(o) {
+			return table[i].then(o)
 		}
 	}
 	return ruling{next: o.found}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -47,21 +48,57 @@ var swapScript = redis.NewScript(swapSource)
 // garbled stands for a reply that is no text at all. It decodes to no record.
 const garbled = "?"
 
-func (o op) command(ctx context.Context, sha bool) *redis.Cmd {
-	px := strconv.FormatInt(max(1, o.ttl.Milliseconds()), 10)
-	switch o.verb {
-	case create:
-		return redis.NewCmd(ctx, "set", o.key, o.new, "px", px, "nx", "get")
-	case swap:
-		if sha {
-			return redis.NewCmd(ctx, "evalsha", swapScript.Hash(), 1, o.key, o.old, o.new, px)
-		}
-		return redis.NewCmd(ctx, "eval", swapSource, 1, o.key, o.old, o.new, px)
-	case drop:
-		return redis.NewCmd(ctx, "unlink", o.key)
-	default:
-		return redis.NewCmd(ctx, "get", o.key)
+// commands makes the commands of those ops that only names. Their arguments lie
+// in one array and point into ops, since a pipeline of a thousand would else
+// make ten thousand small objects.
+func commands(ctx context.Context, ops []op, only []int, sha bool) []redis.Cmder {
+	var name, script any = "eval", swapSource
+	if sha {
+		name, script = "evalsha", swapScript.Hash()
 	}
+	var px any
+	var ttl time.Duration
+	cmds, args := make([]redis.Cmder, len(only)), make([]any, 0, maxArgs*len(only))
+	for n, i := range only {
+		o, from := &ops[i], len(args)
+		if px == nil || ttl != o.ttl {
+			ttl, px = o.ttl, strconv.FormatInt(max(1, o.ttl.Milliseconds()), 10)
+		}
+		switch o.verb {
+		case create:
+			args = append(args, "set", &o.key, &o.new, "px", px, "nx", "get")
+		case swap:
+			args = append(args, name, script, "1", &o.key, &o.old, &o.new, px)
+		case drop:
+			args = append(args, "unlink", &o.key)
+		default:
+			args = append(args, "get", &o.key)
+		}
+		cmds[n] = redis.NewStringCmd(ctx, args[from:len(args):len(args)]...)
+	}
+	return cmds
+}
+
+// maxArgs is how many arguments a command has at most.
+const maxArgs = 7
+
+// texts encodes the records of one call into one piece of memory.
+type texts struct {
+	all  strings.Builder
+	last []byte
+}
+
+func newTexts(n int) *texts {
+	t := &texts{last: make([]byte, 0, recordSize)}
+	t.all.Grow(n * recordSize)
+	return t
+}
+
+func (t *texts) encode(r *Record) string {
+	t.last = appendRecord(t.last[:0], r)
+	from := t.all.Len()
+	t.all.Write(t.last)
+	return t.all.String()[from:]
 }
 
 // send sends ops in one pipeline, a second one for scripts that the server did
@@ -113,16 +150,13 @@ func (s *Redis) exchange(ctx context.Context, ops []op, only []int, sha bool, re
 		}
 	}
 	pipe := s.rdb.Pipeline()
-	cmds := make([]*redis.Cmd, len(only))
-	for n, i := range only {
-		cmds[n] = ops[i].command(ctx, sha)
-		_ = pipe.Process(ctx, cmds[n]) // queues; the errors are the commands' own
-	}
+	cmds := commands(ctx, ops, only, sha)
+	_ = pipe.BatchProcess(ctx, cmds...) // queues; the errors are the commands' own
 	_, execErr := pipe.Exec(ctx)
 	for n, i := range only {
 		switch err := cmds[n].Err(); {
 		case err == nil:
-			replies[i], _ = cmds[n].Val().(string)
+			replies[i] = cmds[n].(*redis.StringCmd).Val()
 		case errors.Is(err, redis.Nil):
 			replies[i] = ""
 		case redis.HasErrorPrefix(err, "NOSCRIPT"):
