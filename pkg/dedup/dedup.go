@@ -13,7 +13,7 @@ type State byte
 const (
 	None    State = 0
 	Queued  State = 'Q' // written by the API together with its look
-	Waiting State = 'W' // between two attempts
+	Waiting State = 'W' // between two attempts, or before the first
 	Claimed State = 'L' // a worker holds it
 	Decided State = 'D' // settled; effects may still be under way
 )
@@ -160,7 +160,12 @@ type Store interface {
 	// Settle writes verdicts, by the verdict table. It may be repeated after an
 	// error: a verdict that was written is known by its nonce and stands.
 	Settle(ctx context.Context, verdicts []Verdict) ([]Settlement, error)
-	// Get returns the records of keys, State None where there is none.
+	// Defer shows that messages wait which nobody claimed: parked at a closed gate,
+	// say. It is for the status alone: no claim ever reads it, and where a record
+	// says more it shows nothing. What fails may be left so.
+	Defer(ctx context.Context, deferred []Deferred) error
+	// Get returns what is known of keys: the record; where there is none, or only W,
+	// what Look and Defer left beside it, if that is newer; else State None.
 	Get(ctx context.Context, keys []string) ([]Record, error)
 	// Restore writes decisions read from the ledger, where the store knows less.
 	Restore(ctx context.Context, decided []Restored) error
@@ -176,6 +181,14 @@ type Look struct {
 	Key    string
 	Accept string
 	Note   Note
+}
+
+// Deferred is a message that waits without having been claimed.
+type Deferred struct {
+	Message Message
+	Outcome string // retrying or parked
+	Reason  string
+	NextAt  time.Time // zero when it waits for something else than a time
 }
 
 // Restored is a decision of the ledger.

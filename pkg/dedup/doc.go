@@ -19,15 +19,17 @@
 // L is taken over by the next delivery of its message, or by any message once it
 // is older than 2 x AckWait; a released L becomes again what it was before.
 //
-// Beside the record, the API leaves Q (queued) under a key of its own: it tells
-// a client that the event is on its way, and no claim ever reads it.
+// Beside the record, under a key of its own, the API leaves Q (queued), and a
+// worker that puts an event off without having claimed it writes a W over that. It
+// tells a client how the event fares, and no claim ever reads it.
 //
 // A claim that meets another's L does not know whether that worker sent the
 // event. Such a claim is [Interrupted] and its record unsure, and unsure is
 // never cleared: the caller holds the event for a person or sends it again, as
 // the tenant's policy says, and the double is visible in the ledger.
 //
-// The decisions are two tables of pure functions, in claim.go and verdict.go.
+// The decisions are tables of pure functions, in claim.go, verdict.go and, for what
+// is only shown, deferring.go.
 // Redis only stores: a claim is SET NX GET, and every other transition compares
 // the record with the one that was decided on and swaps it, or decides again.
 // All commands name one key, so the keys spread over a cluster.

@@ -11,8 +11,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// The store's keys. A record and its Q have keys of their own, so that the claim
-// can be a plain SET NX.
+// The store's keys. What is shown beside a record has a key of its own, so that
+// the claim can be a plain SET NX.
 const (
 	recordPrefix = "homing:ev:"
 	queuedPrefix = "homing:q:"
@@ -62,6 +62,7 @@ type Redis struct {
 	opt      Options
 	claims   []claimRow
 	verdicts []verdictRow
+	asides   []asideRow
 	off      rows // tests only
 }
 
@@ -70,7 +71,7 @@ var _ Store = (*Redis)(nil)
 // New returns a store over rdb, which stays the caller's to close. Redis 7.0 or
 // later (SET with NX and GET).
 func New(rdb redis.UniversalClient, opt Options) *Redis {
-	return &Redis{rdb: rdb, opt: opt.withDefaults(), claims: claimTable(), verdicts: verdictTable()}
+	return &Redis{rdb: rdb, opt: opt.withDefaults(), claims: claimTable(), verdicts: verdictTable(), asides: asideTable()}
 }
 
 // now is the clock at the precision that records keep.
@@ -101,15 +102,20 @@ func (s *Redis) Look(ctx context.Context, looks []Look) ([]Record, error) {
 
 // Get implements Store.
 func (s *Redis) Get(ctx context.Context, keys []string) ([]Record, error) {
+	return s.read(ctx, reads(keys))
+}
+
+// reads are the pairs of ops that read each key's record and what is beside it.
+func reads(keys []string) []op {
 	ops := make([]op, 0, 2*len(keys))
 	for _, k := range keys {
 		ops = append(ops, op{verb: get, key: recordPrefix + k}, op{verb: get, key: queuedPrefix + k})
 	}
-	return s.read(ctx, ops)
+	return ops
 }
 
-// read sends pairs of ops, on a key's record and on its Q, and returns the
-// record, else the Q. A garbled one reads as none.
+// read sends pairs of ops, on a key's record and on what is beside it, and returns
+// what is shown of the two. A garbled one reads as none.
 func (s *Redis) read(ctx context.Context, ops []op) ([]Record, error) {
 	if len(ops) == 0 {
 		return nil, nil
@@ -120,9 +126,9 @@ func (s *Redis) read(ctx context.Context, ops []op) ([]Record, error) {
 	}
 	found := make([]Record, len(ops)/2)
 	for i := range found {
-		if found[i], _ = record(replies[2*i]); found[i].State == None {
-			found[i], _ = record(replies[2*i+1])
-		}
+		rec, _ := record(replies[2*i])
+		beside, _ := record(replies[2*i+1])
+		found[i] = shown(rec, beside)
 	}
 	return found, nil
 }

@@ -1,6 +1,7 @@
 package dedup
 
-// row names a row of the claim table (1 to 11) or of the verdict table.
+// row names a row of the claim table (1 to 11), of the verdict table, or of that of
+// what is shown beside a record.
 type row uint
 
 const (
@@ -23,6 +24,9 @@ const (
 	rowWaitingNone
 	rowUnsure
 	rowDecided
+	rowAsideDecided
+	rowAsideOvertaken
+	rowAside
 	rowCount
 )
 

@@ -2,6 +2,7 @@ package dedup_test
 
 import (
 	"context"
+	"maps"
 	"runtime"
 	"strings"
 	"testing"
@@ -67,6 +68,20 @@ func fakeCases() []fakeCase {
 			settled, err := s.Settle(ctx, []dedup.Verdict{{Message: m, Claim: c, Next: next}})
 			if err != nil || !settled[0].Stands || settled[0].Record.Unsure {
 				t.Fatalf("Settle = %+v, %v; want a sure delivery", settled, err)
+			}
+		}},
+		{"deferred: beside a decision nothing is left that would outlive it", func(t testing.TB, s *dedup.Redis, f *fakeRedis) {
+			c := claim(t, s, m, dedup.Fresh)
+			next := dedup.Record{State: dedup.Decided, Outcome: "delivered"}
+			if _, err := s.Settle(ctx, []dedup.Verdict{{Message: m, Claim: c, Next: next}}); err != nil {
+				t.Fatal(err)
+			}
+			before := f.snapshot()
+			if err := s.Defer(ctx, []dedup.Deferred{{Message: m, Outcome: "parked"}}); err != nil {
+				t.Fatal(err)
+			}
+			if !maps.Equal(f.data, before) {
+				t.Fatalf("written: %v", f.data)
 			}
 		}},
 		{"a lost race is decided again", func(t testing.TB, s *dedup.Redis, f *fakeRedis) {
@@ -171,5 +186,5 @@ func TestModelNoticesRows(t *testing.T) {
 // the store is slower, sends less, or calls more unsure than it need; the suite
 // sees to those.
 func modelRows() []string {
-	return []string{"2 after an incident", "2", "3", "6", "7", "9", "10", "11", "dead while unsure"}
+	return []string{"2 after an incident", "2", "3", "6", "7", "9", "10", "11", "dead while unsure", "deferred"}
 }

@@ -52,6 +52,10 @@ func (w *world) claim(ctx context.Context, j *job) {
 		w.nak(j, 0)
 		return
 	}
+	if !w.calm && w.choose(8) == 0 {
+		w.putOff(ctx, j)
+		return
+	}
 	claims, err := w.store.Claim(ctx, []dedup.Message{j.m})
 	if j.stage == over {
 		return // it died within the call
@@ -88,6 +92,27 @@ func (w *world) claim(ctx context.Context, j *job) {
 		j.verdict("duplicate", "")
 	default:
 		w.bug = fmt.Sprintf("claim without a result: %+v", c)
+	}
+}
+
+// putOff parks a message at a closed gate, unclaimed, and tells the status, which
+// may fail.
+func (w *world) putOff(ctx context.Context, j *job) {
+	err := w.store.Defer(ctx, []dedup.Deferred{{Message: j.m, Outcome: "parked", Reason: "auth"}})
+	w.say("w%d parks %s unclaimed: %v", j.worker, j.m.Accept, err)
+	if j.stage == over {
+		return
+	}
+	j.record, j.stage = dedup.Record{Unsure: j.m.Unsure, Unknowns: j.m.Unknowns}, toRetry
+	if err != nil {
+		return
+	}
+	fault := w.fake.fault
+	w.fake.fault = nil
+	defer func() { w.fake.fault = fault }()
+	found, err := w.store.Get(ctx, []string{j.m.Key})
+	if err != nil || found[0].State == dedup.None || found[0].State == dedup.Queued {
+		w.bug = fmt.Sprintf("the status of what was parked is %q, %v", found[0].State, err)
 	}
 }
 

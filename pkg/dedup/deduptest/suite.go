@@ -37,7 +37,7 @@ type Case struct {
 // Cases returns every requirement on a store.
 func Cases() []Case {
 	var all []Case
-	for _, group := range [][]testCase{claimCases(), incidentCases(), verdictCases(), releaseCases(), lookCases(), restoreCases()} {
+	for _, group := range [][]testCase{claimCases(), incidentCases(), verdictCases(), releaseCases(), lookCases(), deferCases(), restoreCases()} {
 		for _, c := range group {
 			all = append(all, Case{c.name, func(t testing.TB, h Harness) {
 				t.Helper()
