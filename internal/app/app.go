@@ -66,6 +66,7 @@ type App struct {
 	role Role
 	env  Surroundings
 	log  *slog.Logger
+	logs *telemetry.LogBuffer
 	// level is the least that is logged; the ops port changes it.
 	level *slog.LevelVar
 
@@ -108,10 +109,12 @@ func New(opt Options, role Role, env Surroundings) (a *App, err error) {
 	}
 	a = &App{opt: opt, role: role, env: env, failed: make(chan error, 1), level: new(slog.LevelVar)}
 	a.level.Set(opt.LogLevel.Level())
-	a.log = newLogger(env.Log, opt.LogFormat, a.level).With("process", role.String())
+	a.logs = telemetry.NewLogBuffer(env.Log)
+	a.log = newLogger(a.logs, opt.LogFormat, a.level).With("process", role.String())
 	defer func(made *App) { // by then the returned one is nil
 		if err != nil {
 			err = errors.Join(err, made.teardown(context.Background()))
+			_ = made.logs.Flush()
 		}
 	}(a)
 
@@ -214,7 +217,7 @@ func (a *App) Stop(ctx context.Context) error {
 	defer cancel()
 	err := a.teardown(ctx)
 	a.log.Info("stopped", "error", err)
-	return err
+	return errors.Join(err, a.logs.Flush())
 }
 
 // Wait waits for ctx to end or for something to fail, then stops.
@@ -260,10 +263,12 @@ func (a *App) teardown(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-func newLogger(w io.Writer, format LogFormat, level slog.Leveler) *slog.Logger {
+// newLogger writes lines for programs into the buffer, and lines for a person
+// through it at once.
+func newLogger(b *telemetry.LogBuffer, format LogFormat, level slog.Leveler) *slog.Logger {
 	o := &slog.HandlerOptions{Level: level}
 	if format == LogText {
-		return slog.New(telemetry.WithTrace(slog.NewTextHandler(w, o)))
+		return slog.New(telemetry.WithTrace(b.Flushing(slog.LevelDebug, slog.NewTextHandler(b, o))))
 	}
-	return slog.New(telemetry.WithTrace(slog.NewJSONHandler(w, o)))
+	return slog.New(telemetry.WithTrace(b.Flushing(slog.LevelWarn, slog.NewJSONHandler(b, o))))
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/homing-dev/homing/internal/clicks"
 	"github.com/homing-dev/homing/internal/queue"
+	"github.com/homing-dev/homing/internal/telemetry"
 	"github.com/homing-dev/homing/internal/tenants"
 	"github.com/homing-dev/homing/pkg/dedup"
 )
@@ -34,7 +35,7 @@ type Connections struct {
 
 // Connect returns connections as opt has them. Warnings go to log.
 func Connect(opt Options, log io.Writer) *Connections {
-	return &Connections{opt: opt, log: newLogger(log, LogText, slog.LevelWarn)}
+	return &Connections{opt: opt, log: newLogger(telemetry.NewLogBuffer(log), LogText, slog.LevelWarn)}
 }
 
 // Close closes what was opened.
