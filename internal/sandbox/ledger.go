@@ -5,6 +5,7 @@ import (
 	"hash/maphash"
 	"slices"
 	"sync"
+	"time"
 )
 
 // ledger counts what was received, and keeps the newest events.
@@ -38,6 +39,8 @@ type refusedKey struct {
 
 type totals struct {
 	calls, succeeded, refused, faulted, events, tokensInURL uint64
+
+	first, last time.Time // when the events came
 }
 
 // entry is one stored event; raw points into the body of its request.
@@ -92,6 +95,9 @@ func (l *ledger) receive(c *call, events []event) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if len(events) > 0 {
+		l.totals.saw(c.at)
+	}
 	for i := range events {
 		e := &events[i]
 		l.totals.events++
@@ -100,6 +106,16 @@ func (l *ledger) receive(c *call, events []event) {
 			l.doubles[doubleKey{c.dataset.id, string(e.name), string(e.id)}] = int(n)
 		}
 		l.store(entry{call: c, seq: l.totals.events, idHash: l.idHash(e.id), raw: e.raw})
+	}
+}
+
+// saw notes when a call came; calls that wait are received out of order.
+func (t *totals) saw(at time.Time) {
+	if t.first.IsZero() || at.Before(t.first) {
+		t.first = at
+	}
+	if at.After(t.last) {
+		t.last = at
 	}
 }
 
@@ -190,7 +206,7 @@ func (l *ledger) stats() Stats {
 		Calls: l.totals.calls, Succeeded: l.totals.succeeded, Refused: l.totals.refused, Faulted: l.totals.faulted,
 		Events: l.totals.events, Distinct: len(l.counts), Doubled: len(l.doubles), TokensInURL: l.totals.tokensInURL,
 		Stored: len(l.ring), RefusedBy: make([]RefusedCount, 0, len(l.refused)), Doubles: l.doubled(),
-		Refusals: slices.Clone(l.refusals),
+		Refusals: slices.Clone(l.refusals), FirstAt: l.totals.first, LastAt: l.totals.last,
 	}
 	for _, n := range l.refused {
 		st.RefusedBy = append(st.RefusedBy, *n)

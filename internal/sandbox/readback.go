@@ -76,6 +76,8 @@ type Stats struct {
 	Doubled     int            `json:"doubled"` // distinct events received more than once
 	TokensInURL uint64         `json:"tokens_in_url"`
 	Stored      int            `json:"stored"`
+	FirstAt     time.Time      `json:"first_at,omitzero"` // when the first of the events came
+	LastAt      time.Time      `json:"last_at,omitzero"`  // and the last
 	RefusedBy   []RefusedCount `json:"refused_by"`
 	Refusals    []Refusal      `json:"refusals"` // the last 200, newest first
 	Doubles     []Double       `json:"doubles"`

@@ -116,6 +116,30 @@ func TestDoubles(t *testing.T) {
 	}
 }
 
+// TestFirstAndLast sees when events came, and calls without any left out.
+func TestFirstAndLast(t *testing.T) {
+	now := time.Unix(1_780_000_000, 0).UTC()
+	s := newSandbox(sandbox.Options{Now: func() time.Time { return now }})
+	pass := func(d time.Duration, b object) {
+		now = now.Add(d)
+		send(t, s, b)
+	}
+	event := func(id string) object {
+		e := purchase(id)
+		e["event_time"] = now.Unix() - 60
+		return e
+	}
+	pass(0, batchOf())
+	first := now.Add(time.Second)
+	pass(time.Second, batchOf(event("a")))
+	pass(time.Second, batchOf(event("b"), event("a")))
+	last := now
+	pass(time.Second, batchOf())
+	if st := s.Stats(); !st.FirstAt.Equal(first) || !st.LastAt.Equal(last) {
+		t.Errorf("first %v, last %v; want %v, %v", st.FirstAt, st.LastAt, first, last)
+	}
+}
+
 // TestCountsMatchAModel posts random batches with few ids, and counts along.
 func TestCountsMatchAModel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
