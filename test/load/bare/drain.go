@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/redis/go-redis/v9"
 )
@@ -22,6 +23,7 @@ const (
 
 // drainer fetches, claims, posts, settles and acks; what goes wrong ends it.
 type drainer struct {
+	nc     *nats.Conn
 	rdb    *redis.Client
 	client *http.Client
 	url    string
@@ -43,7 +45,7 @@ func drain(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	d := &drainer{rdb: rdb, client: newClient(o), url: o.meta, rep: report{Begin: time.Now()}}
+	d := &drainer{nc: js.Conn(), rdb: rdb, client: newClient(o), url: o.meta, rep: report{Begin: time.Now()}}
 	slots := make(chan struct{}, o.inFlight)
 	var wg sync.WaitGroup
 	for got := 0; got < o.count && ctx.Err() == nil && d.failed() == nil; {
@@ -123,7 +125,7 @@ func (d *drainer) deliver(ctx context.Context, msgs []jetstream.Msg) error {
 		}
 	}
 	for _, m := range msgs {
-		if err := m.Ack(); err != nil {
+		if err := d.nc.Publish(m.Reply(), []byte("+ACK")); err != nil {
 			return fmt.Errorf("ack: %w", err)
 		}
 	}

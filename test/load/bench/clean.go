@@ -46,7 +46,7 @@ func (l *lab) forget(ctx context.Context) error {
 			return fmt.Errorf("purge %s: %w", name, err)
 		}
 	}
-	for _, pattern := range []string{"homing:ev:*", "bare:ev:*"} {
+	for _, pattern := range []string{"homing:ev:*", "homing:q:*", "bare:ev:*"} {
 		keys := l.rdb.Scan(ctx, 0, pattern, 5000).Iterator()
 		var batch []string
 		for keys.Next(ctx) {

@@ -40,6 +40,7 @@ type part struct {
 func parts() []part {
 	return []part{
 		{"ingest", (*lab).measureIngest},
+		{"drain", (*lab).measureDrain},
 	}
 }
 
