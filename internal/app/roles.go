@@ -113,7 +113,7 @@ func (a *App) startWorker(background context.Context) error {
 	lanes := deliver.NewLanes(deliver.LanesOptions{
 		BatchSize: a.opt.BatchSize, Linger: a.opt.BatchLinger, Concurrency: a.opt.TenantConcurrency, Calls: maxCalls,
 		Budget: maxHeld, Full: a.queue.Heavy, Behind: a.queue.OthersWaiting,
-		Deliver: deliverer.Deliver, Settle: a.queue.Settle,
+		Deliver: deliverer.Deliver, Parking: deliverer.ShowBusy, Settle: a.queue.Settle,
 	})
 	audit := &auditor{queue: a.queue, redis: a.redis, ackWait: a.opt.AckWait, patience: auditPatience, now: time.Now, log: a.log}
 	a.goUntilStop(background, a.guard.Run)

@@ -78,12 +78,21 @@ type fate struct {
 func (d *Deliverer) newBatch(ctx context.Context, tenant string, msgs []*queue.Message) *batch {
 	b := &batch{Deliverer: d, ctx: ctx, tenantID: tenant, started: d.Now(), items: make([]*item, len(msgs))}
 	for i, m := range msgs {
-		it := &item{msg: m, attempts: m.Attempt, unsure: m.Unsure, unknowns: m.Unknowns}
+		it := newItem(m)
 		it.trace = b.startTrace(m)
 		b.traced = b.traced || it.trace != nil
 		b.items[i] = it
 	}
 	return b
+}
+
+// newItem is what the headers of a message tell.
+func newItem(m *queue.Message) *item {
+	it := &item{msg: m, attempts: m.Attempt, unsure: m.Unsure, unknowns: m.Unknowns}
+	if m.Fault == nil && m.EventName != "" && m.EventID != "" {
+		it.key = string(events.MakeKey(m.Tenant, m.EventName, m.EventID))
+	}
+	return it
 }
 
 // decode reads the events. Bytes that can't be read and tenants that stay
@@ -92,11 +101,7 @@ func (b *batch) decode() {
 	b.tenant, _ = b.Tenants.Tenant(b.tenantID)
 	for _, it := range b.items {
 		m := it.msg
-		if m.EventName != "" && m.EventID != "" {
-			it.key = string(events.MakeKey(m.Tenant, m.EventName, m.EventID))
-		}
 		if m.Fault != nil {
-			it.key = ""
 			it.end(events.Dead, events.ReasonUndecodable, m.Fault.Error())
 			continue
 		}

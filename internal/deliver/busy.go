@@ -62,6 +62,7 @@ func (l *Lanes) parkOver(ln *lane, share int, held map[string]int) {
 	for i, m := range over {
 		verdicts[i] = queue.Verdict{Action: queue.Park, Next: m.Envelope}
 	}
+	l.opt.Parking(l.ctx, over)
 	l.opt.Settle(context.WithoutCancel(l.ctx), over, verdicts)
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -3,6 +3,7 @@ package deliver_test
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -31,10 +32,12 @@ func TestBusyTenantIsParkedOverItsShare(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				release := make(chan struct{})
+				var parking atomic.Int64
 				b := newBench(deliver.LanesOptions{
 					BatchSize: 10, Concurrency: 1, Calls: 8, Budget: 100,
-					Full:   func() bool { return tt.full },
-					Behind: func(context.Context, string, map[string]int) (bool, error) { return tt.behind, tt.err },
+					Full:    func() bool { return tt.full },
+					Behind:  func(context.Context, string, map[string]int) (bool, error) { return tt.behind, tt.err },
+					Parking: func(_ context.Context, msgs []*queue.Message) { parking.Add(int64(len(msgs))) },
 				}, func(_ context.Context, msgs []*queue.Message) []deliver.Decision {
 					<-release
 					return acked(msgs)
@@ -59,8 +62,8 @@ func TestBusyTenantIsParkedOverItsShare(t *testing.T) {
 					}
 				}
 				b.mu.Unlock()
-				if parked != tt.parked {
-					t.Errorf("%d parked, want %d", parked, tt.parked)
+				if parked != tt.parked || int(parking.Load()) != parked {
+					t.Errorf("%d parked and %d shown so, want %d", parked, parking.Load(), tt.parked)
 				}
 				close(release)
 				<-time.After(time.Second)

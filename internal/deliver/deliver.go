@@ -151,6 +151,7 @@ func (d *Deliverer) Deliver(ctx context.Context, tenant string, msgs []*queue.Me
 	b.decide()  // outcomes become final in the claim store
 	b.bury()    // dead letters, then
 	b.record()  // the ledger: only now may a message be acked
+	b.show()    // the status of what waits unclaimed
 	return b.decisions()
 }
 

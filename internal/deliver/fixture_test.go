@@ -144,6 +144,14 @@ type store struct {
 	dedup.Store
 	steps    *steps
 	claimErr error
+	deferred func(context.Context) error // instead of the store's own, where there is one
+}
+
+func (s *store) Defer(ctx context.Context, deferred []dedup.Deferred) error {
+	if s.deferred != nil {
+		return s.deferred(ctx)
+	}
+	return s.Store.Defer(ctx, deferred)
 }
 
 func (s *store) Claim(ctx context.Context, msgs []dedup.Message) ([]dedup.Claim, error) {

@@ -33,6 +33,9 @@ type LanesOptions struct {
 	Behind func(ctx context.Context, tenant string, held map[string]int) (bool, error)
 	// Deliver takes a batch of one tenant all the way.
 	Deliver func(ctx context.Context, tenant string, msgs []*queue.Message) []Decision
+	// Parking is told what is about to be parked without having been delivered; nil
+	// when nobody listens.
+	Parking func(ctx context.Context, msgs []*queue.Message)
 	// Settle carries verdicts out.
 	Settle func(ctx context.Context, msgs []*queue.Message, verdicts []queue.Verdict)
 }
@@ -70,6 +73,9 @@ type lane struct {
 func NewLanes(opt LanesOptions) *Lanes {
 	if opt.Full == nil {
 		opt.Full = func() bool { return false }
+	}
+	if opt.Parking == nil {
+		opt.Parking = func(context.Context, []*queue.Message) {}
 	}
 	ctx, cancel := context.WithCancelCause(context.Background())
 	return &Lanes{

@@ -56,6 +56,8 @@ func (m *mute) Release(context.Context, []dedup.Message, []dedup.Claim) error {
 	return nil
 }
 
+func (m *mute) Defer(context.Context, []dedup.Deferred) error { return errors.New("no answer") }
+
 // silent is a fixture without Redis, for the clock of synctest. Its gates stay
 // open.
 func silent(t *testing.T, m *mute) *fixture {
