@@ -80,6 +80,7 @@ func (l *lab) measureDrain(ctx context.Context, b *book) error {
 // drained adds a drain to the rounds.
 func (m *measurement) drained(d drained) {
 	m.round(d.rate, nil, d.costs)
+	m.Calls = d.calls
 	m.Note = fmt.Sprintf("last round: %.0f events a call, %s calls/s", d.perCall, figure(d.calls))
 	if d.ready > 0 {
 		m.Note += fmt.Sprintf(", %s/s from readiness", figure(d.ready))

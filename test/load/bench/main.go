@@ -41,7 +41,21 @@ func parts() []part {
 	return []part{
 		{"ingest", (*lab).measureIngest},
 		{"drain", (*lab).measureDrain},
+		{"latency", (*lab).measureLatency},
+		{"tenants", (*lab).measureTenants},
+		{"telemetry", (*lab).measureTelemetry},
+		{"idle", (*lab).measureIdle},
 	}
+}
+
+// parts are those that were asked for.
+func (s settings) parts() []part {
+	if s.backlog > 0 {
+		return []part{{"backlog", (*lab).measureBacklog}}
+	}
+	return slices.DeleteFunc(parts(), func(p part) bool {
+		return len(s.only) > 0 && !slices.Contains(s.only, p.name)
+	})
 }
 
 func partNames() []string {
@@ -101,10 +115,7 @@ func run(ctx context.Context, s settings) (err error) {
 	}
 	defer l.close()
 	b := &book{Settings: l.settingsUsed()}
-	for _, p := range parts() {
-		if len(s.only) > 0 && !slices.Contains(s.only, p.name) {
-			continue
-		}
+	for _, p := range s.parts() {
 		if err := p.measure(l, ctx, b); err != nil {
 			return errors.Join(fmt.Errorf("%s: %w", p.name, err), b.err())
 		}

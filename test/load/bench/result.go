@@ -14,7 +14,8 @@ type measurement struct {
 	Unit     string     `json:"unit"`
 	Settings string     `json:"settings,omitempty"`
 	Rounds   []float64  `json:"rounds"`
-	Rate     float64    `json:"rate"` // median of the rounds
+	Rate     float64    `json:"rate"`                       // median of the rounds
+	Calls    float64    `json:"calls_per_second,omitempty"` // at Meta, in the last round
 	Latency  *quantiles `json:"latency,omitempty"`
 	Costs    []cost     `json:"costs,omitempty"`
 	Note     string     `json:"note,omitempty"`
