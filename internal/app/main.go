@@ -5,7 +5,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"text/tabwriter"
+
+	"github.com/redis/go-redis/v9"
 )
 
 // Exit codes of every command.
@@ -38,6 +41,7 @@ func Main(ctx context.Context, role Role, p Program) int {
 	if err != nil {
 		return wrong(role, p, err)
 	}
+	redis.SetLogger(redisLog{a.log})
 	if err := a.Start(ctx); err != nil {
 		if ctx.Err() != nil {
 			return ExitDone // told to stop before it had begun
@@ -49,6 +53,15 @@ func Main(ctx context.Context, role Role, p Program) int {
 		return ExitFailed
 	}
 	return ExitDone
+}
+
+// redisLog takes the lines of the Redis library, which has one log for all of a
+// process. They repeat what its callers are told, so they are for the curious.
+type redisLog struct{ log *slog.Logger }
+
+// Printf takes a line.
+func (l redisLog) Printf(ctx context.Context, format string, v ...any) {
+	l.log.DebugContext(ctx, "redis.library", "message", fmt.Sprintf(format, v...))
 }
 
 func wrong(role Role, p Program, err error) int {

@@ -33,6 +33,17 @@ func (r *RedisServer) URL() string { return "redis://" + r.mini.Addr() + "/0" }
 // FlushAll forgets everything, as a restarted Redis without persistence would.
 func (r *RedisServer) FlushAll() { r.mini.FlushAll() }
 
+// Stop ends the server and its connections; it keeps what it holds in memory.
+func (r *RedisServer) Stop() { r.mini.Close() }
+
+// Start starts a stopped server again, on the port that it had.
+func (r *RedisServer) Start() error {
+	if err := r.mini.Restart(); err != nil {
+		return fmt.Errorf("embedded: redis: %w", err)
+	}
+	return nil
+}
+
 // Close stops the stand-in; a second call does nothing.
 func (r *RedisServer) Close() error {
 	r.once.Do(r.mini.Close)

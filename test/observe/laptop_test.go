@@ -14,10 +14,12 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/redis/go-redis/v9"
 
 	"github.com/homing-dev/homing/internal/app"
 	"github.com/homing-dev/homing/internal/embedded"
@@ -43,10 +45,12 @@ webhooks:
 // laptop is an api and a worker in this process, on embedded servers: enough to
 // see everything that a run shows.
 type laptop struct {
-	t    *testing.T
-	app  *app.App
-	meta *sandbox.Sandbox
-	log  *safeBuffer
+	t       *testing.T
+	app     *app.App
+	meta    atomic.Pointer[sandbox.Sandbox]
+	redis   *embedded.RedisServer
+	tenants string // the file
+	log     *safeBuffer
 }
 
 // startLaptop starts one; umbra's token is not the one that Meta knows.
@@ -54,27 +58,22 @@ func startLaptop(t *testing.T, env ...string) *laptop {
 	t.Helper()
 	dir := t.TempDir()
 	l := &laptop{t: t, log: &safeBuffer{}}
-	l.meta = sandbox.New(sandbox.Options{Datasets: map[string]sandbox.Dataset{
-		"1001": {Token: "token-acme", WABAs: []string{"7001"}}, "1002": {Token: "token-umbra", WABAs: []string{"7002"}},
-	}})
-	meta := httptest.NewServer(l.meta)
-	t.Cleanup(func() { l.meta.Close(); meta.Close() })
+	l.know("token-acme")
+	meta := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { l.meta.Load().ServeHTTP(w, r) }))
+	t.Cleanup(func() { l.meta.Load().Close(); meta.Close() })
 	server, err := embedded.NATS(filepath.Join(dir, "nats"), embedded.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(server.Stop)
-	redis, err := embedded.Redis()
-	if err != nil {
+	if l.redis, err = embedded.Redis(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = redis.Close() })
-	file := filepath.Join(dir, "tenants.yaml")
-	if err := os.WriteFile(file, []byte(tenantsFile), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	t.Cleanup(func() { _ = l.redis.Close() })
+	l.tenants = filepath.Join(dir, "tenants.yaml")
+	l.writeTenants(tenantsFile)
 	environ := append([]string{
-		"HOMING_TENANTS=" + file, "HOMING_REDIS_URL=" + redis.URL(), "HOMING_GRAPH_URL=" + meta.URL, "HOMING_API_ADDR=127.0.0.1:0",
+		"HOMING_TENANTS=" + l.tenants, "HOMING_REDIS_URL=" + l.redis.URL(), "HOMING_GRAPH_URL=" + meta.URL, "HOMING_API_ADDR=127.0.0.1:0",
 		"HOMING_OPS_ADDR=127.0.0.1:0", "HOMING_QUEUE_MAX_BYTES=64MiB", "HOMING_SHARDS=2", "HOMING_RETRY_MIN=100ms", "HOMING_RETRY_MAX=1s",
 	}, env...)
 	opt, err := app.FromEnviron(environ)
@@ -97,6 +96,23 @@ func startLaptop(t *testing.T, env ...string) *laptop {
 		}
 	})
 	return l
+}
+
+// know makes Meta forget everything, and take this token of acme's from now on.
+func (l *laptop) know(token string) {
+	before := l.meta.Swap(sandbox.New(sandbox.Options{Datasets: map[string]sandbox.Dataset{
+		"1001": {Token: token, WABAs: []string{"7001"}}, "1002": {Token: "token-umbra", WABAs: []string{"7002"}},
+	}}))
+	if before != nil {
+		before.Close()
+	}
+}
+
+func (l *laptop) writeTenants(text string) {
+	l.t.Helper()
+	if err := os.WriteFile(l.tenants, []byte(text), 0o600); err != nil {
+		l.t.Fatal(err)
+	}
 }
 
 func lookup(environ []string, name string) (string, bool) {
@@ -126,7 +142,19 @@ func (l *laptop) live() {
 	l.do("POST", path, apiKey, `{"event_name":"AddToCart","event_id":"bad-1","ctwa_clid":"c","custom_data":{"contents":"none"}}`, 0)
 	l.do("POST", path, apiKey, `{"event_name":`, 400)
 	l.do("POST", path, "the-key-of-umbra-Qw55", `{"event_name":"AddToCart","event_id":"cart-1","ctwa_clid":"clid-u"}`, 200)
+	// A worker first audits when it has run for a minute: another one has done so.
+	l.remember("homing:audit", `{"unaccounted":0,"at":"`+time.Now().Format(time.RFC3339)+`"}`)
 	l.do("GET", "/webhooks/whatsapp?hub.mode=subscribe&hub.verify_token=the-verify-token-7Hq2&hub.challenge=1", "", "", 200)
+}
+
+// remember puts a value into Redis.
+func (l *laptop) remember(key, value string) {
+	l.t.Helper()
+	client := redis.NewClient(&redis.Options{Addr: l.redis.Addr()})
+	defer func() { _ = client.Close() }()
+	if err := client.Set(l.t.Context(), key, value, 0).Err(); err != nil {
+		l.t.Fatal(err)
+	}
 }
 
 // do makes one request to the api; code 0 takes any answer.
@@ -143,7 +171,7 @@ func (l *laptop) do(method, path, key, body string, code int, header ...string) 
 	for i := 0; i+1 < len(header); i += 2 {
 		req.Header.Set(header[i], header[i+1])
 	}
-	return l.send(req, code)
+	return l.request(req, code)
 }
 
 // ops makes one request to the ops port.
@@ -153,10 +181,10 @@ func (l *laptop) ops(method, path, body string, code int) string {
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	return l.send(req, code)
+	return l.request(req, code)
 }
 
-func (l *laptop) send(req *http.Request, code int) string {
+func (l *laptop) request(req *http.Request, code int) string {
 	l.t.Helper()
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 var binaries *harness.Binaries
 
 func TestMain(m *testing.M) {
+	harness.Parallel(8) // they wait, mostly
 	var err error
 	if binaries, err = harness.NewBinaries(""); err != nil {
 		fmt.Fprintln(os.Stderr, err)

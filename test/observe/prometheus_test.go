@@ -23,9 +23,9 @@ type prometheus struct {
 	base string
 }
 
-// startPrometheus starts one. Where there is none the test is skipped, on a
-// laptop only.
-func startPrometheus(t *testing.T, target string) *prometheus {
+// startPrometheus starts one with a file of rules. Where there is none the test is
+// skipped, on a laptop only.
+func startPrometheus(t *testing.T, target, rules string) *prometheus {
 	t.Helper()
 	path, err := exec.LookPath("prometheus")
 	if err != nil {
@@ -35,7 +35,7 @@ func startPrometheus(t *testing.T, target string) *prometheus {
 		t.Skipf("SKIPPED: THERE IS NO prometheus ON PATH (Debian has a package of that name): %v", err)
 	}
 	dir := t.TempDir()
-	absolute, err := filepath.Abs(rulesFile)
+	absolute, err := filepath.Abs(rules)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +97,7 @@ func TestRealPrometheus(t *testing.T) {
 	l := startLaptop(t)
 	l.live()
 	shown(t, l)
-	prom := startPrometheus(t, l.app.OpsAddr())
+	prom := startPrometheus(t, l.app.OpsAddr(), rulesFile)
 	t.Run("types", func(t *testing.T) { prom.checkTypes(t) })
 	t.Run("rules", func(t *testing.T) { prom.checkRules(t) })
 	t.Run("dashboard", func(t *testing.T) { prom.checkDashboard(t) })
