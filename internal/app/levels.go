@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	// levelsEvery is how old the gauges may be. A look costs JetStream six small
+	// levelsEvery is how old the gauges may be. A look costs JetStream eight small
 	// requests and three pages, however often somebody scrapes.
 	levelsEvery = 10 * time.Second
 	levelsWait  = 5 * time.Second
@@ -29,6 +29,7 @@ const (
 type levels struct {
 	queue interface {
 		Levels(ctx context.Context) ([]queue.StreamStatus, error)
+		RetriesDue(ctx context.Context) (uint64, error)
 		Oldest(ctx context.Context, stream string, n int) ([]queue.Waiting, error)
 		Connected() bool
 	}
@@ -94,6 +95,11 @@ func (l *levels) backlog(ctx context.Context) (*telemetry.Backlog, error) {
 			level.Waiting, b.Oldest = true, age
 		case queue.StreamRetry:
 			level.Waiting, b.Retries = true, s.Messages
+			if s.Messages > 0 {
+				if b.RetriesDue, err = l.queue.RetriesDue(ctx); err != nil {
+					return nil, err
+				}
+			}
 		case queue.StreamParked:
 			level.Waiting, b.Parked = true, s.Messages
 		case queue.StreamDead:

@@ -130,10 +130,47 @@ func TestLook(t *testing.T) {
 	}
 }
 
+// TestRetriesDue: what waits for its time is no work for anybody, and what somebody
+// has taken is no work for others.
+func TestRetriesDue(t *testing.T) {
+	q, js, rdb, _ := servers(t)
+	l := &levels{queue: q, redis: rdb, now: time.Now}
+	look := func(want telemetry.Backlog) {
+		t.Helper()
+		got := l.look(t.Context()).Backlog
+		if got == nil || got.Retries != want.Retries || got.RetriesDue != want.RetriesDue {
+			t.Fatalf("%+v, want %d retries, %d due", got, want.Retries, want.RetriesDue)
+		}
+	}
+	look(telemetry.Backlog{})
+	later := nats.NewMsg("homing.sched.0.accept-1")
+	if _, err := js.PublishMsg(t.Context(), later, jetstream.WithScheduleAt(time.Now().Add(time.Hour)),
+		jetstream.WithScheduleTarget("homing.rt.0.acme")); err != nil {
+		t.Fatal(err)
+	}
+	look(telemetry.Backlog{Retries: 1})
+	for range 3 {
+		if _, err := js.Publish(t.Context(), "homing.rt.0.acme", nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	look(telemetry.Backlog{Retries: 4, RetriesDue: 3})
+	lane, err := js.Consumer(t.Context(), queue.StreamRetry, "rt-0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := lane.Next(); err != nil {
+		t.Fatal(err)
+	}
+	look(telemetry.Backlog{Retries: 4, RetriesDue: 2})
+}
+
 // awayQueue is a queue that does not answer.
 type awayQueue struct{}
 
 func (awayQueue) Levels(context.Context) ([]queue.StreamStatus, error) { return nil, io.ErrClosedPipe }
+
+func (awayQueue) RetriesDue(context.Context) (uint64, error) { return 0, errors.New("not reached") }
 
 func (awayQueue) Oldest(context.Context, string, int) ([]queue.Waiting, error) {
 	return nil, errors.New("not reached")

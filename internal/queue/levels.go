@@ -29,6 +29,25 @@ func (q *Queue) Levels(ctx context.Context) ([]StreamStatus, error) {
 	return all, nil
 }
 
+// RetriesDue is how many events have come back to HOMING_RETRY (their time has
+// come, or their tenant can be served again) and no worker has taken yet. It is
+// one request, whatever the number of tenants.
+func (q *Queue) RetriesDue(ctx context.Context) (uint64, error) {
+	s, err := q.js.Stream(ctx, StreamRetry)
+	if err != nil {
+		return 0, adminError("stream "+StreamRetry, err)
+	}
+	due := uint64(0)
+	list := s.ListConsumers(ctx)
+	for lane := range list.Info() {
+		due += lane.NumPending
+	}
+	if err := list.Err(); err != nil {
+		return 0, adminError("consumers of "+StreamRetry, err)
+	}
+	return due, nil
+}
+
 // Waiting is when an event that waits was accepted, and when it happened; a time
 // that can't be read is zero.
 type Waiting struct{ AcceptedAt, EventAt time.Time }

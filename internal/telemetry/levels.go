@@ -28,6 +28,7 @@ type Backlog struct {
 	Streams     []Stream
 	Parked      uint64
 	Retries     uint64
+	RetriesDue  uint64 // of those, what any free worker could take
 	DeadLetters uint64
 	// The ages of what has waited longest; 0 when nothing waits.
 	Oldest, OldestParked, OldestLetter time.Duration
@@ -60,7 +61,7 @@ func (m *Metrics) SetLevels(l *Levels) { m.levels.Store(l) }
 // gauges are the instruments that show Levels.
 type gauges struct {
 	events, bytes, limit               metric.Int64ObservableGauge
-	parked, retries, letters           metric.Int64ObservableGauge
+	parked, retries, due, letters      metric.Int64ObservableGauge
 	oldest, oldestParked, oldestLetter metric.Float64ObservableGauge
 	deadline, auditAge                 metric.Float64ObservableGauge
 	gate, up, unaccounted              metric.Int64ObservableGauge
@@ -86,6 +87,7 @@ func (m *Metrics) newGauges(meter metric.Meter) error {
 		parked:       number("homing.parked.events", "Events parked until their tenant can be served."),
 		oldestParked: seconds("homing.parked.oldest", "Time since acceptance of the oldest parked event."),
 		retries:      number("homing.retries.pending", "Events in HOMING_RETRY."),
+		due:          number("homing.retries.due", "Events that came back to HOMING_RETRY and that no worker has taken."),
 		letters:      number("homing.dead.letters", "Dead letters, held ones included."),
 		oldestLetter: seconds("homing.dead.letters.oldest", "Age of the oldest dead letter."),
 		deadline:     seconds("homing.event.deadline", "Least time left before Meta refuses an event that waits."),
@@ -102,7 +104,7 @@ func (m *Metrics) newGauges(meter metric.Meter) error {
 			g.observe(o, l, m.tenants)
 		}
 		return nil
-	}, g.events, g.bytes, g.limit, g.oldest, g.parked, g.oldestParked, g.retries, g.letters, g.oldestLetter,
+	}, g.events, g.bytes, g.limit, g.oldest, g.parked, g.oldestParked, g.retries, g.due, g.letters, g.oldestLetter,
 		g.deadline, g.gate, g.up, g.unaccounted, g.auditAge)
 	return err
 }
@@ -147,6 +149,7 @@ func (g *gauges) observeBacklog(o metric.Observer, b *Backlog) {
 	}
 	o.ObserveInt64(g.parked, int64(b.Parked))
 	o.ObserveInt64(g.retries, int64(b.Retries))
+	o.ObserveInt64(g.due, int64(b.RetriesDue))
 	o.ObserveInt64(g.letters, int64(b.DeadLetters))
 	o.ObserveFloat64(g.oldest, b.Oldest.Seconds())
 	o.ObserveFloat64(g.oldestParked, b.OldestParked.Seconds())

@@ -178,13 +178,37 @@ func TestMetrics(t *testing.T) {
 			asked[name] = true
 		}
 	}
-	if !asked["homing_backlog_events"] || !asked["homing_backlog_oldest_seconds"] {
-		t.Errorf("nothing scales on the backlog and its age: %v", asked)
+	if !asked["homing_backlog_oldest_seconds"] {
+		t.Errorf("nothing scales on the age of the backlog: %v", asked)
 	}
 	for name := range asked {
 		if !strings.Contains(name, ":") && !isMetric(name, instruments) {
 			t.Errorf("the manifests ask for %s, which no process has", name)
 		}
+	}
+}
+
+// TestBothScaleAlike wants KEDA and the adapter to ask the same of what waits for
+// a worker: new events, and retries that are due.
+func TestBothScaleAlike(t *testing.T) {
+	namespace := regexp.MustCompile(`,?namespace="homing"|,?<<\.LabelMatchers>>`)
+	ask := func(query string) string { return strings.ReplaceAll(namespace.ReplaceAllString(query, ""), "{}", "") }
+	worker, _ := overlay(t, "base+keda").find("ScaledObject", "homing-worker")
+	var keda, adapter []string
+	for _, query := range queries(worker) {
+		keda = append(keda, ask(query))
+	}
+	for _, rule := range adapterRules(t) {
+		if strings.HasPrefix(rule.Name.As, "homing_worker_") {
+			adapter = append(adapter, ask(rule.Query))
+		}
+	}
+	want := []string{
+		`max(homing_backlog_events{stream="HOMING_EVENTS"}) + max(homing_retries_due)`,
+		"max(homing_backlog_oldest_seconds)",
+	}
+	if !slices.Equal(keda, want) || !slices.Equal(adapter, want) {
+		t.Errorf("KEDA asks\n%q, the adapter\n%q, want\n%q", keda, adapter, want)
 	}
 }
 
