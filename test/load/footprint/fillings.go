@@ -19,6 +19,7 @@ const (
 	storedClick   = "a click"
 	settledEvent  = "a settled event"
 	knownPerson   = "a person with one click"
+	plainPerson   = "the same, with zset-max-listpack-value as Redis comes"
 )
 
 const (
@@ -37,6 +38,7 @@ func fillings() []filling {
 		{storedClick, "HOMING_CLICKS", (*world).putClicks, stored(queue.StreamClicks)},
 		{settledEvent, "Redis", (*world).settle, remembered},
 		{knownPerson, "Redis", (*world).learn, remembered},
+		{plainPerson, "Redis", (*world).learnPlainly, remembered},
 	}
 }
 
@@ -150,11 +152,26 @@ func (w *world) putClicks(ctx context.Context, from, n int) error {
 	})
 }
 
+// learn has Redis keep a person's clicks in one piece, as docs/valkey.md asks.
 func (w *world) learn(ctx context.Context, from, n int) error {
+	return w.know(ctx, tenant, "512", from, n)
+}
+
+func (w *world) learnPlainly(ctx context.Context, from, n int) error {
+	return w.know(ctx, "globex", "64", from, n)
+}
+
+func (w *world) know(ctx context.Context, tenant, listpack string, from, n int) error {
+	if err := w.rdb.ConfigSet(ctx, "zset-max-listpack-value", listpack).Err(); err != nil {
+		return err
+	}
 	return inChunks(from, n, chunk, func(from, n int) error {
 		found, err := someClicks(from, n)
 		if err != nil {
 			return err
+		}
+		for i := range found {
+			found[i].Tenant = tenant
 		}
 		return w.clicks.Put(ctx, found)
 	})

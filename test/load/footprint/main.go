@@ -1,7 +1,7 @@
 // Command footprint measures what one event costs in bytes, on JetStream's disk
 // and in Redis's memory, and works out from it what a shop of a given size needs.
 // Each store is filled in steps: a cost is the slope, and where the steps
-// disagree by more than 5 % there is no such cost and the command exits 1.
+// disagree by more than 10 % there is no such cost and the command exits 1.
 package main
 
 import (

@@ -26,7 +26,7 @@ type filling struct {
 func steps() []int { return []int{1, 2, 4} }
 
 // maxBend is how far the slopes may lie apart.
-const maxBend = 0.05
+const maxBend = 0.10
 
 // measure fills one store step by step.
 func (w *world) measure(ctx context.Context, f filling, n int) (cost, error) {

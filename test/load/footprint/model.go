@@ -141,7 +141,7 @@ func trimmed(n float64) string {
 // average one. The CPU costs are those of docs/performance.md.
 func defaultLoad() load {
 	return load{
-		Peak: 8, Batch: 25, ClicksPerEvent: 3, Busy: 0.6, Outage: 4,
+		Peak: 8, Batch: 25, ClicksPerEvent: 0.5, Busy: 0.6, Outage: 4,
 		APIMicros: 60, WorkerMicros: 15, NATSMicros: 40, RedisMicros: 15,
 	}
 }
