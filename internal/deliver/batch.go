@@ -77,8 +77,10 @@ type fate struct {
 
 func (d *Deliverer) newBatch(ctx context.Context, tenant string, msgs []*queue.Message) *batch {
 	b := &batch{Deliverer: d, ctx: ctx, tenantID: tenant, started: d.Now(), items: make([]*item, len(msgs))}
+	all := make([]item, len(msgs)) // one object instead of a thousand
 	for i, m := range msgs {
-		it := newItem(m)
+		it := &all[i]
+		it.read(m)
 		it.trace = b.startTrace(m)
 		b.traced = b.traced || it.trace != nil
 		b.items[i] = it
@@ -88,11 +90,16 @@ func (d *Deliverer) newBatch(ctx context.Context, tenant string, msgs []*queue.M
 
 // newItem is what the headers of a message tell.
 func newItem(m *queue.Message) *item {
-	it := &item{msg: m, attempts: m.Attempt, unsure: m.Unsure, unknowns: m.Unknowns}
+	it := new(item)
+	it.read(m)
+	return it
+}
+
+func (it *item) read(m *queue.Message) {
+	it.msg, it.attempts, it.unsure, it.unknowns = m, m.Attempt, m.Unsure, m.Unknowns
 	if m.Fault == nil && m.EventName != "" && m.EventID != "" {
 		it.key = string(events.MakeKey(m.Tenant, m.EventName, m.EventID))
 	}
-	return it
 }
 
 // decode reads the events. Bytes that can't be read and tenants that stay
@@ -109,7 +116,7 @@ func (b *batch) decode() {
 		switch {
 		case err != nil:
 			it.end(events.Dead, events.ReasonUndecodable, err.Error())
-		case it.key == "" || ev.Tenant != m.Tenant || string(ev.Key()) != it.key:
+		case it.key == "" || ev.Tenant != m.Tenant || ev.Name.Canonical() != m.EventName.Canonical() || ev.ID != m.EventID:
 			it.key = ""
 			it.end(events.Dead, events.ReasonUndecodable, "the headers do not name the event in the body")
 		case b.tenant == nil && b.Now().Sub(m.AcceptedAt) < unknownTenantFor:
@@ -152,7 +159,7 @@ func (it *item) park(r events.Reason) {
 
 // with returns the items at step s.
 func (b *batch) with(s step) []*item {
-	var out []*item
+	out := make([]*item, 0, len(b.items))
 	for _, it := range b.items {
 		if it.fate.step == s {
 			out = append(out, it)

@@ -26,16 +26,17 @@ const (
 // claim takes the key of every event that is to be sent or ended. Afterwards
 // only items whose key is ours are open or ending.
 func (b *batch) claim() {
-	var items []*item
-	var msgs []dedup.Message
+	items := make([]*item, 0, len(b.items))
+	msgs := make([]dedup.Message, 0, len(b.items))
+	now := b.Now()
 	for _, it := range b.items {
 		switch {
 		case it.fate.step != open && it.fate.step != ending:
 		case it.key == "":
 			// Nothing names the event, so there is no key to hold: the dead
 			// letter and the ledger are idempotent by themselves.
-			it.fate.step, it.fate.decided = final, b.Now()
-		case b.Now().After(b.deadline(it.msg)):
+			it.fate.step, it.fate.decided = final, now
+		case now.After(b.deadline(it.msg)):
 			b.handBack(it, 0)
 		default:
 			items = append(items, it)

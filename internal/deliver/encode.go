@@ -18,6 +18,15 @@ const window = 7*24*time.Hour - time.Second
 // encode writes every event as Meta wants it. What Meta would surely refuse is
 // never sent: it would sink its neighbours.
 func (b *batch) encode() {
+	size := 0
+	for _, it := range b.items {
+		if it.event != nil && it.fate.step == open {
+			size += sizeOf(it.event, it.clid)
+		}
+	}
+	// The bodies of a batch share one buffer. One that does not fit after all
+	// moves to the next, and those before it stay where they are.
+	buf := make([]byte, 0, size)
 	for _, it := range b.items {
 		if it.event == nil || it.fate.step != open {
 			continue
@@ -34,9 +43,18 @@ func (b *batch) encode() {
 			if waba == "" && len(b.tenant.WABAs) > 0 {
 				waba = b.tenant.WABAs[0]
 			}
-			it.body = appendEvent(nil, it.event, mapping, it.clid, waba)
+			from := len(buf)
+			buf = appendEvent(buf, it.event, mapping, it.clid, waba)
+			it.body = buf[from:len(buf):len(buf)]
 		}
 	}
+}
+
+// sizeOf is about what an event takes as Meta wants it: names, times and the
+// account some 350 bytes, each hash 67.
+func sizeOf(e *events.Event, clid string) int {
+	hashes := len(e.Phones) + len(e.Emails) + len(e.ExternalIDs)
+	return 350 + len(e.ID) + len(clid) + 67*hashes + len(e.CustomData)
 }
 
 // appendEvent appends e as one element of Meta's data array.
@@ -91,7 +109,23 @@ func appendList(b []byte, name string, hashes []string) []byte {
 }
 
 func appendString(b []byte, s string) []byte {
+	if isPlain(s) {
+		b = append(b, '"')
+		b = append(b, s...)
+		return append(b, '"')
+	}
 	// The error is for invalid UTF-8, which is replaced; ids are ASCII anyway.
 	b, _ = jsontext.AppendQuote(b, s)
 	return b
+}
+
+// isPlain reports whether s is what hashes and ids are: printable ASCII that
+// JSON takes as it is.
+func isPlain(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return true
 }

@@ -172,8 +172,8 @@ func (l *Lanes) run(ln *lane, msgs []*queue.Message) {
 	defer l.idle.Done()
 	decisions := l.opt.Deliver(l.ctx, ln.tenant, msgs)
 
-	var settled []*queue.Message
-	var verdicts []queue.Verdict
+	settled := make([]*queue.Message, 0, len(msgs))
+	verdicts := make([]queue.Verdict, 0, len(msgs))
 	from := time.Now()
 	for i, d := range decisions {
 		if d.Again && l.again(msgs[i], d.At) {

@@ -18,8 +18,8 @@ const clockSkew = 60 // seconds
 // acceptance. That none is known is believed only once every click accepted
 // before the event has reached the store.
 func (b *batch) resolve() {
-	var unpinned []*item
-	var queries []clicks.Query
+	unpinned := make([]*item, 0, len(b.items))
+	queries := make([]clicks.Query, 0, len(b.items))
 	var newest time.Time
 	for _, it := range b.items {
 		if it.event == nil || it.fate.step != open {
@@ -57,7 +57,9 @@ func (b *batch) resolve() {
 			b.comeBack(it)
 		case found[i].OK():
 			it.clid, it.waba = found[i].Clid, found[i].WABA
-			_, it.click = remote(queue.Trace{Parent: found[i].Trace})
+			if found[i].Trace != "" {
+				_, it.click = remote(queue.Trace{Parent: found[i].Trace})
+			}
 			b.Metrics.ClickLookup(b.ctx, "found")
 		case !it.msg.Received.Before(caughtUp):
 			it.fate = fate{step: again, at: next}

@@ -19,8 +19,8 @@ import (
 func (b *batch) decide() {
 	defer b.clock(stageSettle)()
 	b.release()
-	var items []*item
-	var verdicts []dedup.Verdict
+	items := make([]*item, 0, len(b.items))
+	verdicts := make([]dedup.Verdict, 0, len(b.items)) // large ones
 	for _, it := range b.items {
 		if it.claim.Held() && (it.fate.step == ending || it.fate.step == retry || it.fate.step == park) {
 			items = append(items, it)

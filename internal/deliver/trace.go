@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"strconv"
+	"strings"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -54,6 +55,9 @@ type stage struct {
 // startTrace continues the trace of a sampled event; nil for the others, which
 // cost nothing.
 func (b *batch) startTrace(m *queue.Message) *tracing {
+	if !sampled(m.Trace) {
+		return nil
+	}
 	parent, sc := remote(m.Trace)
 	if !sc.IsSampled() {
 		return nil
@@ -87,6 +91,14 @@ func (b *batch) startPass(parent context.Context, m *queue.Message, at time.Time
 func remote(t queue.Trace) (context.Context, trace.SpanContext) {
 	ctx := propagation.TraceContext{}.Extract(context.Background(), &t)
 	return ctx, trace.SpanContextFromContext(ctx)
+}
+
+// sampled reports whether a trace context may be a sampled one: a look at the
+// flags, the last two digits of version-traceid-spanid-flags, which spares the
+// others the parsing.
+func sampled(t queue.Trace) bool {
+	const flags = 54
+	return len(t.Parent) > flags && strings.IndexByte("13579bdf", t.Parent[flags]) >= 0
 }
 
 func (t *tracing) left() int { return maxSpans - t.spent }
