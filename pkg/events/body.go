@@ -30,7 +30,10 @@ type body struct {
 	unknown  int
 }
 
-func newBody(src []byte) (*body, error) {
+// readBody reads a whole body, and returns warnings for its sender. The member
+// function reads the value of a name that it knows, and returns false for the
+// others.
+func readBody(src []byte, member func(b *body, name []byte) (bool, error)) (warnings []string, err error) {
 	if len(src) > MaxBodyBytes {
 		return nil, &FieldError{
 			Reason:  ReasonBodyTooLarge,
@@ -40,17 +43,20 @@ func newBody(src []byte) (*body, error) {
 	if at, deep := tooDeep(src, maxDepth+1); deep {
 		return nil, invalidJSON(fmt.Sprintf("the JSON is nested deeper than %d levels, at byte %d", maxDepth, at))
 	}
-	return &body{scanner: newScanner(src)}, nil
+	b := body{scanner: newScanner(src)}
+	defer b.free()
+	if err := b.read(member); err != nil {
+		return nil, err
+	}
+	return b.warnings, nil
 }
 
-// read reads the whole body. The member function reads the value of a name that
-// it knows, and returns false for the others.
-func (b *body) read(member func(name []byte) (bool, error)) error {
+func (b *body) read(member func(b *body, name []byte) (bool, error)) error {
 	if k := b.dec.PeekKind(); k != jsontext.KindBeginObject && k != jsontext.KindInvalid {
 		return invalidJSON("the body must be one JSON object")
 	}
 	err := b.object(func(name []byte) error {
-		known, err := member(name)
+		known, err := member(b, name)
 		if known || err != nil {
 			return err
 		}
@@ -113,7 +119,8 @@ func ValidClid(s string) bool {
 }
 
 func parseClid(v jsontext.Value) (string, error) {
-	s, ok := text(v)
+	b, ok := text(v)
+	s := string(b)
 	if !ok || !ValidClid(s) {
 		return "", invalid(ReasonInvalidField, "ctwa_clid",
 			fmt.Sprintf("must be a string of 1 to %d printable ASCII characters", maxClidBytes))
@@ -124,7 +131,7 @@ func parseClid(v jsontext.Value) (string, error) {
 func parseUserID(v jsontext.Value) (Person, error) {
 	s, ok := text(v)
 	if ok {
-		if p, ok := UserPerson(s); ok {
+		if p, ok := UserPerson(string(s)); ok {
 			return p, nil
 		}
 	}
@@ -137,7 +144,7 @@ func parsePhone(v jsontext.Value, field string) (Phone, error) {
 	if !ok {
 		return Phone{}, invalid(ReasonInvalidPhone, field, "must be a string of + and digits")
 	}
-	p, fault := newPhone(s)
+	p, fault := newPhone(string(s))
 	if fault != "" {
 		return Phone{}, invalid(ReasonInvalidPhone, field, fault)
 	}

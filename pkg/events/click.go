@@ -12,13 +12,9 @@ const maxWABADigits = 32
 // ParseClick parses the body of one posted click, and returns warnings for its
 // sender beside it. The click's Tenant is left empty. The error is always a
 // *FieldError.
-func ParseClick(body []byte, now time.Time) (*Click, []string, error) {
-	b, err := newBody(body)
-	if err != nil {
-		return nil, nil, err
-	}
+func ParseClick(src []byte, now time.Time) (*Click, []string, error) {
 	var phone, user, clid, clickedAt, waba jsontext.Value
-	err = b.read(func(name []byte) (bool, error) {
+	warnings, err := readBody(src, func(b *body, name []byte) (bool, error) {
 		var dst *jsontext.Value
 		switch string(name) {
 		case "phone_number":
@@ -75,12 +71,13 @@ func ParseClick(body []byte, now time.Time) (*Click, []string, error) {
 		c.At = at
 	}
 	if waba != nil {
-		s, ok := text(waba)
+		b, ok := text(waba)
+		s := string(b)
 		if !ok || s == "" || len(s) > maxWABADigits || !allDigits(s) {
 			return nil, nil, invalid(ReasonInvalidField, "waba_id",
 				fmt.Sprintf("must be a string of 1 to %d digits", maxWABADigits))
 		}
 		c.WABA = s
 	}
-	return c, b.warnings, nil
+	return c, warnings, nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -98,15 +99,21 @@ func encodeList[S ~string](e *encoder, name string, list []S) {
 }
 
 // decoder reads what an encoder wrote, and ignores what it does not know.
-type decoder struct{ *scanner }
+type decoder struct {
+	*scanner
+	// shared is the message as a string, which the decoded strings become parts
+	// of: cheap, but each keeps all of it in memory. Without it each is a copy.
+	shared string
+}
 
 // decode reads one versioned object. The member function reads the value of a
 // name that it knows, and returns false for the others.
-func decode(data []byte, limit int, member func(d decoder, name []byte) (bool, error)) error {
+func (d decoder) decode(data []byte, limit int, member func(d decoder, name []byte) (bool, error)) error {
 	if len(data) > limit {
 		return fmt.Errorf("%d bytes, more than the %d allowed", len(data), limit)
 	}
-	d := decoder{newScanner(data)}
+	d.scanner = newScanner(data)
+	defer d.free()
 	if d.dec.PeekKind() != jsontext.KindBeginObject {
 		return errVersion
 	}
@@ -175,7 +182,12 @@ func decodeString[S ~string](d decoder, name []byte, dst *S) (bool, error) {
 	if !ok || len(s) > maxWireStringBytes {
 		return true, fmt.Errorf("%s must be a string of at most %d bytes", name, maxWireStringBytes)
 	}
-	*dst = S(s)
+	if escaped := len(s) != len(v)-len(`""`); escaped || d.shared == "" {
+		*dst = S(s)
+	} else {
+		end := int(d.dec.InputOffset()) - len(`"`)
+		*dst = S(d.shared[end-len(s) : end])
+	}
 	return true, nil
 }
 
@@ -184,7 +196,8 @@ func decodeList[S ~string](d decoder, name []byte, dst *[]S) (bool, error) {
 	if k := d.dec.PeekKind(); k != jsontext.KindBeginArray && k != jsontext.KindInvalid {
 		return true, fault()
 	}
-	var list []S
+	var few [4]S // as many as there are, as a rule
+	list := few[:0]
 	_, err := d.array(func(i int) error {
 		if i == maxListItems {
 			return fault()
@@ -196,7 +209,9 @@ func decodeList[S ~string](d decoder, name []byte, dst *[]S) (bool, error) {
 		list = append(list, s)
 		return nil
 	})
-	*dst = list
+	if len(list) > 0 {
+		*dst = slices.Clone(list)
+	}
 	return true, err
 }
 

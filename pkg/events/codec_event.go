@@ -3,6 +3,7 @@ package events
 import (
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // EncodeEvent returns the wire form of e. Its CustomData is spliced in as it is,
@@ -26,10 +27,12 @@ func EncodeEvent(e *Event) []byte {
 }
 
 // DecodeEvent reads what EncodeEvent wrote. An event without tenant, name, id or
-// time is an error: it could neither be told apart from others nor sent.
+// time is an error: it could neither be told apart from others nor sent. Its
+// strings share one copy of data, but for the tenant and the names of events
+// known here, which may well be kept for longer.
 func DecodeEvent(data []byte) (*Event, error) {
 	e := &Event{}
-	err := decode(data, maxEventBytes, func(d decoder, name []byte) (bool, error) {
+	err := decoder{shared: string(data)}.decode(data, maxEventBytes, func(d decoder, name []byte) (bool, error) {
 		switch string(name) {
 		case "tenant":
 			return decodeString(d, name, &e.Tenant)
@@ -63,6 +66,10 @@ func DecodeEvent(data []byte) (*Event, error) {
 	if err != nil {
 		return nil, fmt.Errorf("events: decode event: %w", err)
 	}
+	e.Tenant = strings.Clone(e.Tenant)
+	if known, ok := ParseName(string(e.Name)); ok {
+		e.Name = known
+	}
 	return e, nil
 }
 
@@ -81,7 +88,7 @@ func EncodeClick(c *Click) []byte {
 // click id is an error: it could never be found, or would erase a good one.
 func DecodeClick(data []byte) (*Click, error) {
 	c := &Click{}
-	err := decode(data, maxClickBytes, func(d decoder, name []byte) (bool, error) {
+	err := decoder{}.decode(data, maxClickBytes, func(d decoder, name []byte) (bool, error) {
 		switch string(name) {
 		case "tenant":
 			return decodeString(d, name, &c.Tenant)

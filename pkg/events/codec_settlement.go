@@ -94,7 +94,7 @@ func (w settlementEncoder) time(name string, t time.Time) {
 func DecodeSettlements(data []byte) ([]Settlement, error) {
 	var lines []Settlement
 	listed := false
-	err := decode(data, maxSettlementsBytes, func(d decoder, name []byte) (bool, error) {
+	err := decoder{}.decode(data, maxSettlementsBytes, func(d decoder, name []byte) (bool, error) {
 		if string(name) != "lines" {
 			return false, nil
 		}

@@ -65,11 +65,7 @@ type draft struct {
 }
 
 func (d *draft) read(src []byte) (warnings []string, err error) {
-	b, err := newBody(src)
-	if err != nil {
-		return nil, err
-	}
-	err = b.read(func(name []byte) (bool, error) {
+	return readBody(src, func(b *body, name []byte) (bool, error) {
 		if string(name) == "custom_data" {
 			return true, d.custom.read(b.scanner)
 		}
@@ -78,7 +74,6 @@ func (d *draft) read(src []byte) (warnings []string, err error) {
 		}
 		return false, nil
 	})
-	return b.warnings, err
 }
 
 // field returns where the value of a top-level field goes, nil for an unknown one.
@@ -139,7 +134,7 @@ func (d *draft) parseName() (Name, error) {
 	var name, alias Name
 	if d.eventName != nil {
 		s, _ := text(d.eventName)
-		n, ok := ParseName(s)
+		n, ok := ParseName(string(s))
 		if !ok {
 			return "", fault("event_name")
 		}
@@ -147,7 +142,7 @@ func (d *draft) parseName() (Name, error) {
 	}
 	if d.eventType != nil {
 		s, _ := text(d.eventType)
-		n, ok := ParseNameFold(s)
+		n, ok := ParseNameFold(string(s))
 		if !ok {
 			return "", fault("event_type")
 		}
@@ -189,8 +184,9 @@ func (d *draft) parseCustomer(e *Event) error {
 		e.Persons = append(e.Persons, user)
 	}
 	if phone != (Phone{}) {
-		e.Persons = append(e.Persons, phone.Person())
-		e.Phones = phone.Hashes()
+		var person Person
+		e.Phones, person = phone.hashes()
+		e.Persons = append(e.Persons, person)
 	}
 	if d.clid != nil {
 		if e.Clid, err = parseClid(d.clid); err != nil {
@@ -205,7 +201,7 @@ func (d *draft) parseCustomer(e *Event) error {
 		if !ok {
 			return invalid(ReasonInvalidEmail, "email", "must be a string")
 		}
-		h, err := hashEmail(s)
+		h, err := hashEmail(string(s))
 		if err != nil {
 			return err
 		}
@@ -216,7 +212,7 @@ func (d *draft) parseCustomer(e *Event) error {
 		if !ok {
 			return invalid(ReasonInvalidField, "external_id", "must be a string")
 		}
-		h, err := hashExternalID(s)
+		h, err := hashExternalID(string(s))
 		if err != nil {
 			return err
 		}
@@ -271,7 +267,7 @@ func (d *draft) parseCustomData(e *Event) error {
 	}
 	switch {
 	case code == nil && value == nil:
-		e.CustomData = c.object("", nil)
+		e.CustomData = c.object(currencyCode{}, nil)
 		return nil
 	case code == nil:
 		return missing(prefix+"currency", "is required beside value")
@@ -293,8 +289,8 @@ func (d *draft) parseID(opt ParseOptions) (string, error) {
 	id, field := opt.FallbackID, "Idempotency-Key"
 	switch {
 	case d.eventID != nil:
-		id, _ = text(d.eventID)
-		field = "event_id"
+		s, _ := text(d.eventID)
+		id, field = string(s), "event_id"
 	case id == "":
 		return opt.NewID(), nil
 	}

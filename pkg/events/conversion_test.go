@@ -124,6 +124,10 @@ func TestParseConversion(t *testing.T) {
 			asLead(e)
 			e.CustomData = []byte(`{"a":{"b":[1,{"c":"\" "}]}}`)
 		}, nil},
+		{"many members, one of them escaped", lead(field{"custom_data", `{"a":1,"b":2,"c":3,"d":4,"e":5,"f":6,"g":7,"h":8,"\u0069\n":9,"j" : 10}`}), func(e *Event) {
+			asLead(e)
+			e.CustomData = []byte(`{"a":1,"b":2,"c":3,"d":4,"e":5,"f":6,"g":7,"h":8,"i\n":9,"j":10}`)
+		}, nil},
 		{"empty custom_data", lead(field{"custom_data", `{ }`}), asLead, nil},
 		{"currency and value inside custom_data", lead(field{"custom_data", `{"value":1.50,"x":1,"currency":"usd"}`}), func(e *Event) {
 			asLead(e)

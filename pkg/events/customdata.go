@@ -11,8 +11,18 @@ import (
 // lifted out, since they may stand outside as well.
 type customData struct {
 	currency, value jsontext.Value
-	others          []byte // compact members, each with a leading comma
-	fault           error  // the first thing wrong with it, told once the body is known to be JSON
+	fault           error // the first thing wrong with it, told once the body is known to be JSON
+
+	// The others, in order: mostly few, which then need no memory of their own.
+	few   [8]member
+	count int // of few
+	more  []member
+}
+
+// member is a part of custom_data that is passed on.
+type member struct {
+	name  []byte // without quotes
+	value jsontext.Value
 }
 
 // read reads the value of custom_data from s.
@@ -36,19 +46,25 @@ func (c *customData) read(s *scanner) error {
 		if err != nil {
 			return err
 		}
-		switch {
-		case string(name) == "currency":
+		switch string(name) {
+		case "currency":
 			c.currency = present(v)
-		case string(name) == "value":
+		case "value":
 			c.value = present(v)
 		default:
-			c.others = append(c.others, ',')
-			c.others, _ = jsontext.AppendQuote(c.others, name)
-			c.others = append(c.others, ':')
-			c.others = appendCompact(c.others, v)
+			c.keep(member{name, v})
 		}
 		return nil
 	})
+}
+
+func (c *customData) keep(m member) {
+	if c.count == len(c.few) {
+		c.more = append(c.more, m)
+		return
+	}
+	c.few[c.count] = m
+	c.count++
 }
 
 // readContents reads contents: each object in it needs an id, else Meta refuses
@@ -85,23 +101,34 @@ func isItemID(v jsontext.Value) bool {
 // currencyPrefix is how the custom_data of an event with a value starts.
 const currencyPrefix = `{"currency":"`
 
-// object returns the custom_data that Meta is sent, nil when it is empty.
-func (c *customData) object(currency string, value jsontext.Value) json.RawMessage {
-	if currency == "" && value == nil && len(c.others) == 0 {
+// object returns the custom_data that Meta is sent, nil when it is empty. With a
+// value it starts with code, else that is ignored.
+func (c *customData) object(code currencyCode, value jsontext.Value) json.RawMessage {
+	if value == nil && c.count == 0 {
 		return nil
 	}
-	dst := make([]byte, 0, len(currencyPrefix)+len(`USD","value":}`)+len(value)+len(c.others))
-	if currency != "" {
-		dst = append(dst, currencyPrefix...)
-		dst = append(dst, currency...)
-		dst = append(dst, '"')
+	size := len(currencyPrefix) + len(`USD","value":}`) + len(value)
+	for _, list := range [...][]member{c.few[:c.count], c.more} {
+		for _, m := range list {
+			size += len(`,"":`) + len(m.name) + len(m.value)
+		}
 	}
+	dst := make([]byte, 0, size)
 	if value != nil {
-		dst = append(dst, `,"value":`...)
+		dst = append(dst, currencyPrefix...)
+		dst = append(dst, code[:]...)
+		dst = append(dst, `","value":`...)
 		dst = append(dst, value...)
 	}
-	dst = append(dst, c.others...)
-	dst[0] = '{' // where there is no currency it starts with a comma
+	for _, list := range [...][]member{c.few[:c.count], c.more} {
+		for _, m := range list {
+			dst = append(dst, ',')
+			dst, _ = jsontext.AppendQuote(dst, m.name)
+			dst = append(dst, ':')
+			dst = appendCompact(dst, m.value)
+		}
+	}
+	dst[0] = '{' // where there is no value it starts with a comma
 	return append(dst, '}')
 }
 

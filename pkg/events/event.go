@@ -73,13 +73,15 @@ type Key string
 
 // MakeKey returns the key of (tenant, name, id).
 func MakeKey(tenant string, name Name, id string) Key {
-	h := sha256.New()
-	for _, part := range []string{tenant, string(name.Canonical()), id} {
-		h.Write([]byte(part))
-		h.Write([]byte{0})
+	b := make([]byte, 0, 256) // all of it, as a rule
+	for _, part := range [...]string{tenant, string(name.Canonical()), id} {
+		b = append(b, part...)
+		b = append(b, 0)
 	}
-	var sum [sha256.Size]byte
-	return Key(hex.EncodeToString(h.Sum(sum[:0])[:16]))
+	sum := sha256.Sum256(b)
+	var digits [32]byte
+	hex.Encode(digits[:], sum[:16])
+	return Key(digits[:])
 }
 
 // Settlement is one line of the ledger: how one acceptance of an event ended.

@@ -1,6 +1,7 @@
 package events
 
 import (
+	"bytes"
 	"strings"
 	"testing"
 
@@ -59,6 +60,9 @@ func FuzzParseConversion(f *testing.F) {
 			}
 			return
 		}
+		if again := parsedFromCleared(t, body, opt); !cmp.Equal(c, again) {
+			t.Fatalf("what was parsed lives in the body: %s", cmp.Diff(c, again))
+		}
 		e := c.Event
 		if age := testNow.Unix() - e.Time; age < 0 || age > 7*86400 {
 			t.Fatalf("event_time %d s ago", age)
@@ -76,6 +80,22 @@ func FuzzParseConversion(f *testing.F) {
 			t.Fatalf("decoded event (-want +got):\n%s", diff)
 		}
 	})
+}
+
+// parsedFromCleared parses a copy of body, and wipes it afterwards, as the buffer
+// of the next request would. Meanwhile it parses something else.
+func parsedFromCleared(t *testing.T, body []byte, opt ParseOptions) *Conversion {
+	t.Helper()
+	lent := bytes.Clone(body)
+	c, err := ParseConversion(lent, opt)
+	if err != nil {
+		t.Fatalf("the second time: %v", err)
+	}
+	for i := range lent {
+		lent[i] = 'x'
+	}
+	_, _ = ParseConversion([]byte(`{"event_name":{"event_name":["`), opt)
+	return c
 }
 
 // Whatever else the body holds, the numbers and addresses in it stay out of the

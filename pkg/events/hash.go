@@ -16,7 +16,9 @@ const (
 // hash returns the lower-case hex SHA-256 of s, as Meta asks for it.
 func hash(s string) string {
 	sum := sha256.Sum256([]byte(s))
-	return hex.EncodeToString(sum[:])
+	var digits [2 * sha256.Size]byte
+	hex.Encode(digits[:], sum[:])
+	return string(digits[:])
 }
 
 // hashEmail returns the hash of an e-mail address, normalised as Meta's SDKs do

@@ -3,7 +3,6 @@ package events
 import (
 	"fmt"
 	"strconv"
-	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
 	"golang.org/x/text/currency"
@@ -32,15 +31,24 @@ func checkValue(v jsontext.Value, field string) error {
 	return nil
 }
 
-// parseCurrency returns the upper-case ISO 4217 code in v.
-func parseCurrency(v jsontext.Value, field string) (string, error) {
+// currencyCode is an upper-case code of ISO 4217.
+type currencyCode [3]byte
+
+// parseCurrency returns the code in v, which may be in lower case.
+func parseCurrency(v jsontext.Value, field string) (code currencyCode, err error) {
 	s, ok := text(v)
-	if ok && len(s) == 3 {
-		if code := strings.ToUpper(s); isCurrency(code) {
+	if ok && len(s) == len(code) {
+		for i, c := range s {
+			if 'a' <= c && c <= 'z' {
+				c -= 'a' - 'A'
+			}
+			code[i] = c
+		}
+		if isCurrency(string(code[:])) {
 			return code, nil
 		}
 	}
-	return "", invalid(ReasonInvalidCurrency, field, "must be a currency code of ISO 4217, such as BRL")
+	return code, invalid(ReasonInvalidCurrency, field, "must be a currency code of ISO 4217, such as BRL")
 }
 
 func isCurrency(code string) bool {

@@ -55,18 +55,25 @@ func newPhone(s string) (p Phone, fault string) {
 // Hashes returns what Meta is sent as ph: the SHA-256 of the canonical digits
 // and, where it differs, of WhatsApp's form.
 func (p Phone) Hashes() []string {
-	switch {
-	case p.canonical == "":
-		return nil
-	case p.whatsApp == p.canonical:
-		return []string{hash(p.canonical)}
-	default:
-		return []string{hash(p.canonical), hash(p.whatsApp)}
-	}
+	hashes, _ := p.hashes()
+	return hashes
 }
 
 // Person returns the look-up key of the number, the same for each of its forms.
 func (p Phone) Person() Person { return phonePerson(p.whatsApp) }
+
+// hashes returns Hashes and Person at once: the last hash is the person.
+func (p Phone) hashes() ([]string, Person) {
+	if p.canonical == "" {
+		return nil, ""
+	}
+	first := hash(p.canonical)
+	if p.whatsApp == p.canonical {
+		return []string{first}, Person(first)
+	}
+	second := hash(p.whatsApp)
+	return []string{first, second}, Person(second)
+}
 
 // String returns a placeholder.
 func (p Phone) String() string { return redactedPhone }
@@ -90,6 +97,7 @@ func phoneDigits(s string) (digits, fault string) {
 	plus := false
 	for _, r := range s {
 		switch {
+		case r == ' ' || r == '-':
 		case r == '+' && !plus && len(b) == 0:
 			plus = true
 		case '0' <= r && r <= '9':

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -12,12 +13,34 @@ import (
 // scanner walks one JSON text in a single pass. It refuses duplicate names and
 // invalid UTF-8, at every depth. The values it returns are parts of the text.
 type scanner struct {
-	dec *jsontext.Decoder
+	dec jsontext.Decoder
 	src []byte
+	buf bytes.Buffer // of src; the decoder reads it in place
 }
 
+// scanners are kept for their decoders, which grow a list of names per level.
+var scanners = sync.Pool{New: func() any { return new(scanner) }}
+
+// maxKeptText is the longest text whose scanner is kept: a decoder holds on to
+// the names that it has seen.
+const maxKeptText = 16 << 10
+
+// newScanner returns a scanner, which has to be freed when its last value was
+// read; the values themselves stay.
 func newScanner(src []byte) *scanner {
-	return &scanner{dec: jsontext.NewDecoder(bytes.NewBuffer(src)), src: src}
+	s := scanners.Get().(*scanner)
+	s.src, s.buf = src, *bytes.NewBuffer(src)
+	s.dec.Reset(&s.buf)
+	return s
+}
+
+func (s *scanner) free() {
+	if len(s.src) > maxKeptText {
+		return
+	}
+	s.src, s.buf = nil, bytes.Buffer{}
+	s.dec.Reset(&s.buf)
+	scanners.Put(s)
 }
 
 // value reads the next value, or the next name in an object.
@@ -92,38 +115,39 @@ func unquote(v jsontext.Value) []byte {
 	return b
 }
 
-// text returns the string in v, false when v is something else.
-func text(v jsontext.Value) (string, bool) {
+// text returns the string in v, false when v is something else. It is part of
+// the body, or close to it: who keeps it makes a copy.
+func text(v jsontext.Value) ([]byte, bool) {
 	if v.Kind() != jsontext.KindString {
-		return "", false
+		return nil, false
 	}
-	return string(unquote(v)), true
+	return unquote(v), true
 }
 
 // appendCompact appends v, which is valid JSON, without the white space between
 // its tokens. Digits and escapes stay as they are.
 func appendCompact(dst []byte, v jsontext.Value) []byte {
-	inString := false
+	inString, from := false, 0
 	for i := 0; i < len(v); i++ {
-		c := v[i]
-		switch {
-		case inString && c == '\\':
-			dst = append(dst, c)
+		switch c := v[i]; {
+		case c == '\\':
 			i++
-			c = v[i]
 		case c == '"':
 			inString = !inString
-		case !inString && (c == ' ' || c == '\t' || c == '\n' || c == '\r'):
-			continue
+		case c <= ' ' && !inString:
+			dst = append(dst, v[from:i]...)
+			from = i + 1
 		}
-		dst = append(dst, c)
 	}
-	return dst
+	return append(dst, v[from:]...)
 }
 
 // tooDeep returns the offset of the first bracket that opens more than limit
 // levels. It looks before the parser does, so that hostile nesting costs nothing.
 func tooDeep(src []byte, limit int) (int, bool) {
+	if bytes.Count(src, []byte("{"))+bytes.Count(src, []byte("[")) <= limit {
+		return 0, false
+	}
 	depth, inString := 0, false
 	for i := 0; i < len(src); i++ {
 		switch c := src[i]; {
