@@ -3,10 +3,10 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,6 +20,10 @@ const (
 	headerKey    = "Bare-Key"
 	headerPerson = "Bare-Person"
 )
+
+// fetchSize is how many messages are asked for at once, whatever the size of a
+// call.
+const fetchSize = 1000
 
 // drainer fetches, claims, posts, settles and acks; what goes wrong ends it.
 type drainer struct {
@@ -46,32 +50,29 @@ func drain(ctx context.Context, o options) error {
 		return err
 	}
 	d := &drainer{nc: js.Conn(), rdb: rdb, client: newClient(o), url: o.meta, rep: report{Begin: time.Now()}}
-	slots := make(chan struct{}, o.inFlight)
+	chunks := make(chan []jetstream.Msg)
 	var wg sync.WaitGroup
-	for got := 0; got < o.count && ctx.Err() == nil && d.failed() == nil; {
-		// The slot comes first: what is fetched is in work at once.
-		slots <- struct{}{}
-		batch, err := consumer.Fetch(min(o.batch, o.count-got), jetstream.FetchMaxWait(time.Second))
-		if err != nil {
-			return err
-		}
-		msgs := make([]jetstream.Msg, 0, o.batch)
-		for m := range batch.Messages() {
-			msgs = append(msgs, m)
-		}
-		if batch.Error() != nil || len(msgs) == 0 {
-			<-slots
-			if err := batch.Error(); err != nil && !errors.Is(err, context.DeadlineExceeded) {
-				return err
-			}
-			continue
-		}
-		got += len(msgs)
+	for range o.inFlight {
 		wg.Go(func() {
-			d.fail(d.deliver(ctx, msgs))
-			<-slots
+			for msgs := range chunks {
+				if d.failed() == nil {
+					d.fail(d.deliver(ctx, msgs))
+				}
+			}
 		})
 	}
+	for got := 0; got < o.count && ctx.Err() == nil && d.failed() == nil; {
+		msgs, err := fetch(consumer, min(fetchSize, o.count-got))
+		if err != nil {
+			d.fail(err)
+			break
+		}
+		got += len(msgs)
+		for chunk := range slices.Chunk(msgs, o.batch) {
+			chunks <- chunk
+		}
+	}
+	close(chunks)
 	wg.Wait()
 	if err := js.Conn().Flush(); err != nil { // the acks
 		return err
@@ -81,6 +82,19 @@ func drain(ctx context.Context, o options) error {
 	}
 	d.rep.End = time.Now()
 	return d.rep.print()
+}
+
+// fetch returns the next messages, none if none came within a second.
+func fetch(c jetstream.Consumer, n int) ([]jetstream.Msg, error) {
+	batch, err := c.Fetch(n, jetstream.FetchMaxWait(time.Second))
+	if err != nil {
+		return nil, err
+	}
+	msgs := make([]jetstream.Msg, 0, n)
+	for m := range batch.Messages() {
+		msgs = append(msgs, m)
+	}
+	return msgs, batch.Error()
 }
 
 // deliver takes one batch all the way: pipeline, POST, pipeline, ack.

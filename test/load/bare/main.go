@@ -37,7 +37,7 @@ func main() {
 	flag.StringVar(&o.listen, "listen", "127.0.0.1:8080", "ingest: where to listen")
 	flag.StringVar(&o.phone, "phone", "lib", "ingest: check of the phone number, lib or none")
 	flag.StringVar(&o.meta, "meta", "", "drain, client: URL of the events edge")
-	flag.IntVar(&o.batch, "batch", 1000, "drain: events of a fetch, and of a call")
+	flag.IntVar(&o.batch, "batch", 1000, "drain: events of a call")
 	flag.IntVar(&o.inFlight, "in-flight", 16, "drain, client: calls in flight")
 	flag.IntVar(&o.count, "count", 0, "drain, client: messages to drain, or events to send")
 	flag.Usage = func() {

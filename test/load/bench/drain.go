@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"runtime"
 	"time"
@@ -129,16 +130,23 @@ func (l *lab) runDrain(ctx context.Context, b *book, m *measurement, p plan, w w
 		b.fault("%s: the worker counts the outcomes %v; want %d delivered and %d duplicate", m.Name, o, distinct, p.events-distinct)
 	}
 	end := ledger.State.LastTime
-	d.figures(p.events, stats, end)
+	if err := d.figures(p.events, stats, end); err != nil {
+		return d, err
+	}
 	d.ready = float64(p.events) / end.Sub(readyAt).Seconds()
 	return d, nil
 }
 
-func (d *drained) figures(events int, s metaStats, end time.Time) {
+// figures computes the rates of a drain from what the sandbox saw.
+func (d *drained) figures(events int, s metaStats, end time.Time) error {
 	took := end.Sub(s.FirstAt).Seconds()
+	if s.FirstAt.IsZero() || took <= 0 {
+		return errors.New("nothing reached Meta before the end")
+	}
 	d.rate = float64(events) / took
 	d.calls = float64(s.Calls) / took
 	d.perCall = float64(s.Events) / float64(max(s.Calls, 1))
+	return nil
 }
 
 // prepare empties everything and stores a backlog.
@@ -215,8 +223,7 @@ func (l *lab) runBareDrain(ctx context.Context, b *book, m *measurement, p plan,
 		return d, err
 	}
 	b.judge(m, stats, distinct)
-	d.figures(p.events, stats, rep.End)
-	return d, nil
+	return d, d.figures(p.events, stats, rep.End)
 }
 
 // bareReport is what a bare program prints when it is done.

@@ -103,6 +103,9 @@ func (l *lab) runLatency(ctx context.Context, b *book, rate int, length time.Dur
 		fromAnswer = append(fromAnswer, arrived[n].Sub(sent.answered[n]))
 		toAnswer = append(toAnswer, sent.answered[n].Sub(at))
 	}
+	if len(toMeta) == 0 {
+		return errors.New("no event reached Meta")
+	}
 	done := float64(len(toMeta)) / length.Seconds()
 	due.round(done, toMeta, costs)
 	answered.round(done, fromAnswer, nil)

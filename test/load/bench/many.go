@@ -9,6 +9,19 @@ import (
 // the machine and not by Meta's latency.
 const bareClients = 2048
 
+// crowd is a number of tenants, and how their events lie.
+type crowd struct {
+	m *measurement
+	p plan
+}
+
+func newCrowd(name string, p plan) crowd {
+	return crowd{&measurement{
+		Part: "tenants", Name: name, Unit: "events/s",
+		Settings: fmt.Sprintf("batches of 1,000, 16 calls in flight, %s events", figure(float64(p.events))),
+	}, p}
+}
+
 // measureTenants drains the same number of events of 1, 100 and 10,000 tenants:
 // in runs of 20, and fully interleaved, where a call to Meta can hardly hold more
 // than one event.
@@ -22,46 +35,37 @@ func (l *lab) measureTenants(ctx context.Context, b *book) error {
 		}
 	}
 	events := l.set.events / 2
-	run := func(name string, p plan) (*measurement, error) {
-		m := &measurement{Part: "tenants", Name: name, Unit: "events/s"}
-		for round := range l.set.rounds {
-			l.sayf("tenants, round %d: %s", round+1, name)
-			d, err := l.runDrain(ctx, b, m, p, workerOptions{batch: 1000, concurrency: 16, tenants: p.tenants})
+	one := newCrowd("1 tenant", plan{events: events, tenants: 1, inRow: 20})
+	runs100 := newCrowd("100 tenants, runs of 20", plan{events: events, tenants: 100, inRow: 20})
+	runs10k := newCrowd("10,000 tenants, runs of 20", plan{events: events, tenants: 10_000, inRow: 20})
+	// One event a call or little more, and no target: fewer events, in one round.
+	mixed100 := newCrowd("100 tenants, interleaved", plan{events: events / 2, tenants: 100, inRow: 1})
+	mixed10k := newCrowd("10,000 tenants, interleaved", plan{events: events / 4, tenants: 10_000, inRow: 1})
+	all := []crowd{one, runs100, runs10k, mixed100, mixed10k}
+	for round := range l.set.rounds {
+		for _, c := range all {
+			if c.p.inRow == 1 && round > 0 {
+				continue
+			}
+			l.sayf("tenants, round %d: %s", round+1, c.m.Name)
+			d, err := l.runDrain(ctx, b, c.m, c.p, workerOptions{batch: 1000, concurrency: 16, tenants: c.p.tenants})
 			if err != nil {
-				return nil, fmt.Errorf("%s: %w", name, err)
+				return fmt.Errorf("%s: %w", c.m.Name, err)
 			}
-			m.drained(d)
-			if p.inRow == 1 && p.tenants > 1 {
-				break // slow, and no target hangs on it
-			}
-		}
-		m.Settings = fmt.Sprintf("batches of 1,000, 16 calls in flight, %s events", figure(float64(p.events)))
-		b.add(m.close())
-		return m, nil
-	}
-	one, err := run("1 tenant", plan{events: events, tenants: 1, inRow: 20})
-	if err != nil {
-		return err
-	}
-	var runs [2]*measurement
-	var mixed *measurement
-	for i, n := range tenantCounts()[1:] {
-		if runs[i], err = run(figure(float64(n))+" tenants, runs of 20", plan{events: events, tenants: n, inRow: 20}); err != nil {
-			return err
-		}
-		// Every event is a call of its own: fewer of them take as long.
-		if mixed, err = run(figure(float64(n))+" tenants, interleaved", plan{events: events / 2, tenants: n, inRow: 1}); err != nil {
-			return err
+			c.m.drained(d)
 		}
 	}
-	client, err := l.measureBareClient(ctx, b, events/2)
+	for _, c := range all {
+		b.add(c.m.close())
+	}
+	client, err := l.measureBareClient(ctx, b, events/4)
 	if err != nil {
 		return err
 	}
 	b.compare(
-		paired("tenants", "100 tenants in runs of 20 / 1 tenant", runs[0].Rounds, one.Rounds),
-		paired("tenants", "10,000 tenants in runs of 20 / 1 tenant", runs[1].Rounds, one.Rounds).atLeast(0.70),
-		paired("tenants", "10,000 tenants interleaved: calls/s / bare client", []float64{mixed.Calls}, []float64{client.Rate}),
+		paired("tenants", "100 tenants in runs of 20 / 1 tenant", runs100.m.Rounds, one.m.Rounds),
+		paired("tenants", "10,000 tenants in runs of 20 / 1 tenant", runs10k.m.Rounds, one.m.Rounds).atLeast(0.70),
+		paired("tenants", "10,000 tenants interleaved: calls/s / bare client", []float64{mixed10k.m.Calls}, []float64{client.Rate}),
 	)
 	return nil
 }

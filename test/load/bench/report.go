@@ -23,6 +23,10 @@ func (l *lab) settingsUsed() map[string]string {
 		"redis-server": strings.Join(redisArgs(), " ") + ", " + firstLine("redis-server", "--version"),
 		"telemetry":    "OTLP over http/protobuf to a sink, parentbased_traceidratio 0.01, metrics read every " + scrapeEvery.String() + ", logs at info into a file",
 		"workload":     fmt.Sprintf("Purchase of about %d bytes, %d phone numbers of %d countries' prefixes, a click of each stored", len(l.people[0].before)+idLength+len(l.people[0].after), peopleCount, len(countries())),
+		"worker":       "HOMING_BATCH_SIZE and HOMING_TENANT_CONCURRENCY as named, all else as by default; events looked at by Redis as the api does, their clicks not pinned",
+		"duplicates":   fmt.Sprintf("5 %% of a drain, each at least %s events behind its first; none where tenants are many", figure(duplicateAfter)),
+		"Meta":         fmt.Sprintf("cmd/sandbox, validating, answers after %s in drains and %s in part latency", drainLatency, latencyMeta),
+		"bare drain":   fmt.Sprintf("Fetch(1000), SET NX and GET in one pipeline, POST, SET in one pipeline, acks; 16 calls in flight; bare client: net/http, %d in flight", bareClients),
 		"bare ingest":  "net/http, encoding/json, phone check: " + l.set.phone + ", SET NX by go-redis's auto-pipeline, PublishMsgAsync with Nats-Msg-Id, PubAck",
 		"rounds":       fmt.Sprintf("%d, in turns; ingest %ds a run; drain of %d events", l.set.rounds, l.set.seconds, l.set.events),
 		"go":           runtime.Version(),
@@ -102,14 +106,25 @@ func (b *book) tables() []table {
 
 // columns are the processes whose costs are shown.
 func columns() []string {
-	return []string{"api", "worker", "bare", "nats-server", "redis-server", "sandbox", "generator"}
+	return []string{"api", "worker", "bare", "nats-server", "redis-server", "sandbox", "generator", "all but generator"}
 }
 
 func (m *measurement) costRow() []string {
 	row := []string{m.Part, m.Name}
+	all := cost{Process: "all but generator"}
+	for _, c := range m.Costs {
+		if c.Process != "generator" {
+			all.CPUPer100 += c.CPUPer100
+			all.PeakMB += c.PeakMB
+		}
+	}
 	for _, name := range columns() {
 		cell := ""
-		if c := m.cost(name); c.Process != "" {
+		c := m.cost(name)
+		if name == all.Process {
+			c = all
+		}
+		if c.Process != "" {
 			cell = fmt.Sprintf("%.2f / %.0f", c.CPUPer100, c.PeakMB)
 		}
 		row = append(row, cell)
