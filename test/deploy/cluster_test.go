@@ -1,8 +1,6 @@
 package deploy_test
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -10,12 +8,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
-
-	"github.com/nats-io/nats-server/v2/server"
-	yaml "go.yaml.in/yaml/v3"
 
 	"github.com/homing-dev/homing/internal/embedded"
 	"github.com/homing-dev/homing/internal/sandbox"
@@ -39,13 +33,14 @@ func TestMain(m *testing.M) {
 // environment and their files, on NATS with the accounts of deploy/nats, with a
 // stand-in for Redis and the sandbox for Meta.
 type cluster struct {
-	t      *testing.T
-	prod   build
-	nats   *natsServer
-	meta   *sandbox.Sandbox
-	tenant harness.Tenant
-	root   string   // holds what is in /etc/homing, by role
-	env    []string // over that of the manifests
+	t       *testing.T
+	prod    build
+	nats    *natsServer // nil when there are several
+	servers []string    // host:port of each
+	meta    *sandbox.Sandbox
+	tenant  harness.Tenant
+	root    string   // holds what is in /etc/homing, by role
+	env     []string // over that of the manifests
 }
 
 const (
@@ -53,10 +48,19 @@ const (
 	password = "a-password-of-"
 )
 
+// newCluster is a cluster with a single nats-server.
 func newCluster(t *testing.T) *cluster {
 	t.Helper()
-	c := &cluster{t: t, prod: overlay(t, "prod"), tenant: harness.NewTenant("acme", 1), root: t.TempDir()}
-	c.nats = startNATS(t)
+	server := startNATS(t)
+	c := newClusterOn(t, server.Addr().String())
+	c.nats = server
+	c.env = append(c.env, "HOMING_REPLICAS=1")
+	return c
+}
+
+func newClusterOn(t *testing.T, servers ...string) *cluster {
+	t.Helper()
+	c := &cluster{t: t, prod: overlay(t, "prod"), servers: servers, tenant: harness.NewTenant("acme", 1), root: t.TempDir()}
 	redis, err := embedded.Redis()
 	if err != nil {
 		t.Fatal(err)
@@ -75,10 +79,9 @@ func newCluster(t *testing.T) *cluster {
 			"tenants:\n  - id: %s\n    api_keys: [%q]\n    dataset_id: %q\n    access_token: %q\n    app_secret: %q\n    waba_ids: [%q]\n",
 			c.tenant.ID, c.tenant.Key, c.tenant.Dataset, c.tenant.Token, c.tenant.AppSecret, c.tenant.WABA))
 	}
-	// One server, no TLS, small streams: what the test has no use for.
+	// No TLS, small streams: what the test has no use for.
 	c.env = []string{
-		"HOMING_NATS_CA=", "HOMING_REDIS_CA=", "HOMING_REPLICAS=1", "HOMING_QUEUE_MAX_BYTES=64MiB",
-		"HOMING_GRAPH_URL=" + meta.URL,
+		"HOMING_NATS_CA=", "HOMING_REDIS_CA=", "HOMING_QUEUE_MAX_BYTES=64MiB", "HOMING_GRAPH_URL=" + meta.URL,
 	}
 	return c
 }
@@ -86,7 +89,11 @@ func newCluster(t *testing.T) *cluster {
 func roles() []string { return []string{"api", "worker", "operator"} }
 
 func (c *cluster) natsURL(role string) string {
-	return fmt.Sprintf("nats://homing_%s:%s%s@%s", role, password, role, c.nats.Addr().String())
+	var urls []string
+	for _, server := range c.servers {
+		urls = append(urls, fmt.Sprintf("nats://homing_%s:%s%s@%s", role, password, role, server))
+	}
+	return strings.Join(urls, ",")
 }
 
 func (c *cluster) write(name, text string) {
@@ -157,98 +164,3 @@ func (c *cluster) run(args ...string) string {
 	}
 	return p.Output()
 }
-
-// natsServer is a server with the accounts of deploy/nats that remembers what it
-// refused.
-type natsServer struct {
-	*server.Server
-	mu      sync.Mutex
-	refused []string
-}
-
-// startNATS starts a server with what deploy/nats/values.yaml adds to the
-// configuration of the chart.
-func startNATS(t *testing.T) *natsServer {
-	t.Helper()
-	var values struct {
-		Config struct {
-			Merge     map[string]any
-			JetStream struct{ Merge map[string]any } `yaml:"jetstream"`
-		}
-	}
-	if err := yaml.Unmarshal([]byte(read(t, "../../deploy/nats/values.yaml")), &values); err != nil {
-		t.Fatal(err)
-	}
-	config := values.Config.Merge
-	config["listen"] = harness.Addr(t)
-	config["jetstream"] = values.Config.JetStream.Merge
-	values.Config.JetStream.Merge["store_dir"] = t.TempDir()
-	var text bytes.Buffer
-	encoder := json.NewEncoder(&text) // the format of nats-server takes JSON
-	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(config); err != nil {
-		t.Fatal(err)
-	}
-	// As the chart does it.
-	conf := strings.NewReplacer(`"<< `, "", ` >>"`, "").Replace(text.String())
-	for _, role := range roles() {
-		t.Setenv("HOMING_"+strings.ToUpper(role)+"_PASSWORD", password+role)
-	}
-	t.Setenv("SYSTEM_PASSWORD", password+"system")
-	file := filepath.Join(t.TempDir(), "nats.conf")
-	if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	opts, err := server.ProcessConfigFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !opts.SyncAlways {
-		t.Error("values.yaml does not make the server write what it acknowledges")
-	}
-	opts.NoSigs = true
-	inner, err := server.NewServer(opts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &natsServer{Server: inner}
-	inner.SetLoggerV2(s, false, false, false)
-	inner.Start()
-	t.Cleanup(func() { inner.Shutdown(); inner.WaitForShutdown() })
-	if !inner.ReadyForConnections(upWithin) {
-		t.Fatal("nats-server does not start")
-	}
-	return s
-}
-
-// Refused returns what was refused so far.
-func (s *natsServer) Refused() []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Clone(s.refused)
-}
-
-// Errorf takes a line of the server's log. It makes a natsServer a logger,
-// together with the methods below.
-func (s *natsServer) Errorf(format string, v ...any) {
-	if line := fmt.Sprintf(format, v...); strings.Contains(line, "Violation") {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.refused = append(s.refused, line)
-	}
-}
-
-// Noticef takes a line of the server's log.
-func (s *natsServer) Noticef(string, ...any) {}
-
-// Warnf takes a line of the server's log.
-func (s *natsServer) Warnf(string, ...any) {}
-
-// Fatalf takes a line of the server's log.
-func (s *natsServer) Fatalf(string, ...any) {}
-
-// Debugf takes a line of the server's log.
-func (s *natsServer) Debugf(string, ...any) {}
-
-// Tracef takes a line of the server's log.
-func (s *natsServer) Tracef(string, ...any) {}
