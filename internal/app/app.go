@@ -58,6 +58,9 @@ type Surroundings struct {
 	// Alone promises that no other worker shares the streams: after an incident
 	// nobody else's requests have to be waited for.
 	Alone bool
+	// Grace is how long calls and requests under way may take when the process has
+	// to end; 0: 30 s.
+	Grace time.Duration
 }
 
 // App is one process. Use New, Start and Stop, or Run.
@@ -93,7 +96,8 @@ type cleanup struct {
 	f    func(context.Context) error
 }
 
-// stopWithin bounds Stop: what is in flight has 30 s, the rest is quick.
+// stopWithin bounds Stop: what is in flight has 30 s, writing it down against a
+// silent Redis a few more, and the rest is quick.
 const stopWithin = 45 * time.Second
 
 // New reads the tenants file and binds the listeners. Nothing runs yet.
@@ -106,6 +110,9 @@ func New(opt Options, role Role, env Surroundings) (a *App, err error) {
 	}
 	if env.Log == nil {
 		env.Log = os.Stderr
+	}
+	if env.Grace == 0 {
+		env.Grace = inFlight
 	}
 	a = &App{opt: opt, role: role, env: env, failed: make(chan error, 1), level: new(slog.LevelVar)}
 	a.level.Set(opt.LogLevel.Level())
@@ -250,21 +257,43 @@ func (a *App) atStop(name string, f func(context.Context) error) {
 	a.cleanups = append(a.cleanups, cleanup{name, f})
 }
 
-// teardown undoes what was set up, last first.
+// teardown undoes what was set up, last first. A step that outlasts ctx is left
+// behind: what it holds was neither acked nor handed back, so it comes again.
 func (a *App) teardown(ctx context.Context) error {
 	var errs []error
 	for len(a.cleanups) > 0 {
 		last := a.cleanups[len(a.cleanups)-1]
 		a.cleanups = a.cleanups[:len(a.cleanups)-1]
-		if err := last.f(ctx); err != nil {
+		if err := last.run(ctx); err != nil {
 			errs = append(errs, fmt.Errorf("stop %s: %w", last.name, err))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// newLogger writes lines for programs into the buffer, and lines for a person
-// through it at once.
+// lastStep is what each step of the teardown gets when its time is over: most need
+// none, and are none that should be left out.
+const lastStep = 500 * time.Millisecond
+
+// run waits for the step until a moment after ctx has ended.
+func (c cleanup) run(ctx context.Context) error {
+	done := make(chan error, 1)
+	go func() { done <- c.f(ctx) }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	late := time.NewTimer(lastStep)
+	defer late.Stop()
+	select {
+	case err := <-done:
+		return err
+	case <-late.C:
+		return fmt.Errorf("not done in time: %w", context.Cause(ctx))
+	}
+}
+
 func newLogger(b *telemetry.LogBuffer, format LogFormat, level slog.Leveler) *slog.Logger {
 	o := &slog.HandlerOptions{Level: level}
 	if format == LogText {

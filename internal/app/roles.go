@@ -52,7 +52,7 @@ func (a *App) startAPI(background context.Context) error {
 	a.edge.open(server)
 	// Registered now, so that requests end before what they need is closed.
 	a.atStop("api", func(ctx context.Context) error {
-		ctx, cancel := context.WithTimeout(ctx, inFlight)
+		ctx, cancel := context.WithTimeout(ctx, a.env.Grace)
 		defer cancel()
 		return a.apiSrv.Shutdown(ctx)
 	})
@@ -123,7 +123,7 @@ func (a *App) startWorker(background context.Context) error {
 	a.goUntilStop(background, retries.run)
 	a.atStop("tenants", a.openOnNewSecret(gates))
 	a.atStop("lanes", func(ctx context.Context) error {
-		ctx, cancel := context.WithTimeout(ctx, inFlight)
+		ctx, cancel := context.WithTimeout(ctx, a.env.Grace)
 		defer cancel()
 		lanes.Stop(ctx)
 		return nil

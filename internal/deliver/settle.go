@@ -95,8 +95,13 @@ func (b *batch) giveUp(ctx context.Context, msgs []dedup.Message, claims []dedup
 	return b.Claims.Release(ctx, msgs, claims)
 }
 
+// lastWrites is how much longer f is tried when the process has to end.
+const lastWrites = 3 * time.Second
+
 // persist tries f until it succeeds or the messages are about to be handed to
-// somebody else. Shutting down does not stop it: what it writes is the truth.
+// somebody else. Shutting down does not stop it at once: what it writes is the
+// truth. What it did not write, whoever is handed the messages next finds out by
+// the claims that stand.
 func (b *batch) persist(items []*item, f func(context.Context) error) bool {
 	until := items[0].msg.Received
 	for _, it := range items {
@@ -107,6 +112,7 @@ func (b *batch) persist(items []*item, f func(context.Context) error) bool {
 	until = until.Add(b.AckWait - time.Second)
 	ctx, cancel := context.WithDeadline(context.WithoutCancel(b.ctx), until)
 	defer cancel()
+	defer context.AfterFunc(b.ctx, func() { time.AfterFunc(lastWrites, cancel) })()
 	wait := backoff.NewExponentialBackOff(backoff.WithInitialInterval(50*time.Millisecond),
 		backoff.WithMaxInterval(2*time.Second), backoff.WithMaxElapsedTime(0))
 	err := backoff.RetryNotify(func() error { return f(ctx) }, backoff.WithContext(wait, ctx),
