@@ -48,6 +48,20 @@ func (q *Queue) RetriesDue(ctx context.Context) (uint64, error) {
 	return due, nil
 }
 
+// Memories is how many messages the ledger and the clicks have: what a Redis that
+// forgot everything has to be told again.
+func (q *Queue) Memories(ctx context.Context) (uint64, error) {
+	n := uint64(0)
+	for _, name := range []string{StreamOutcomes, StreamClicks} {
+		s, err := q.js.Stream(ctx, name)
+		if err != nil {
+			return 0, adminError("stream "+name, err)
+		}
+		n += s.CachedInfo().State.Msgs
+	}
+	return n, nil
+}
+
 // Waiting is when an event that waits was accepted, and when it happened; a time
 // that can't be read is zero.
 type Waiting struct{ AcceptedAt, EventAt time.Time }

@@ -116,6 +116,12 @@ func (m *memory) ReadClicks(_ context.Context, _ time.Time, f func([]events.Clic
 	return f(clicks)
 }
 
+func (m *memory) Memories(context.Context) (uint64, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return uint64(len(m.settled) + len(m.clicks)), m.readErr
+}
+
 func (m *memory) AckPending(context.Context) (int, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
