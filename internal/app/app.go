@@ -294,6 +294,8 @@ func (c cleanup) run(ctx context.Context) error {
 	}
 }
 
+// newLogger writes lines for programs into the buffer, and lines for a person
+// through it at once.
 func newLogger(b *telemetry.LogBuffer, format LogFormat, level slog.Leveler) *slog.Logger {
 	o := &slog.HandlerOptions{Level: level}
 	if format == LogText {
