@@ -131,6 +131,7 @@ func clickMsgID(c *events.Click) string {
 
 // publication is a message on its way to a stream.
 type publication struct {
+	stream string
 	msg    *nats.Msg
 	opts   []jetstream.PublishOpt
 	future jetstream.PubAckFuture
@@ -144,11 +145,10 @@ const (
 // publish starts one publish. It is the only way by which a message enters a
 // stream.
 func (q *Queue) publish(msg *nats.Msg, stream, msgID string, opts ...jetstream.PublishOpt) (*publication, error) {
-	opts = append(opts, jetstream.WithExpectStream(stream))
 	if msgID != "" {
 		opts = append(opts, jetstream.WithMsgID(msgID))
 	}
-	p := &publication{msg: msg, opts: opts}
+	p := &publication{stream: stream, msg: msg, opts: opts}
 	if err := q.send(p); err != nil {
 		return nil, err
 	}
@@ -184,6 +184,11 @@ func (q *Queue) await(ctx context.Context, p *publication) (*jetstream.PubAck, e
 func (p *publication) wait(ctx context.Context) (*jetstream.PubAck, error) {
 	select {
 	case ack := <-p.future.Ok():
+		// Not by a header, Nats-Expected-Stream, that every reader of the message
+		// would have to parse again.
+		if ack.Stream != p.stream {
+			return nil, fmt.Errorf("%s took what is for %s: two streams must not share a subject", ack.Stream, p.stream)
+		}
 		return ack, nil
 	case err := <-p.future.Err():
 		return nil, err
