@@ -3,6 +3,7 @@ package deliver
 import (
 	"errors"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/homing-dev/homing/internal/crash"
@@ -234,6 +235,44 @@ func className(err *graphapi.Error) string {
 	return err.Class.String()
 }
 
+// namedTraces is how many traces the line of a call names at most.
+const namedTraces = 4
+
+// carried tells which events a call carried, in a line that does not grow with
+// them: the first and the last, how long the oldest has waited, and the first
+// traces that are sampled. Whichever event is looked for, its status and its trace
+// lead here by the fbtrace_id.
+func carried(items []*item, now time.Time) []slog.Attr {
+	first, last := items[0].msg, items[len(items)-1].msg
+	attrs := []slog.Attr{
+		slog.String("event_id", first.EventID),
+		slog.String("accept", first.Accept),
+		slog.String("trace_id", traceID(first.Trace)),
+	}
+	if len(items) == 1 {
+		return attrs
+	}
+	oldest := first.AcceptedAt
+	var traces []string
+	for _, it := range items {
+		if it.msg.AcceptedAt.Before(oldest) {
+			oldest = it.msg.AcceptedAt
+		}
+		if it.trace == nil || len(traces) == namedTraces {
+			continue
+		}
+		if id := traceID(it.msg.Trace); !slices.Contains(traces, id) {
+			traces = append(traces, id)
+		}
+	}
+	attrs = append(attrs, slog.String("last_event_id", last.EventID), slog.String("last_accept", last.Accept),
+		slog.Duration("oldest", now.Sub(oldest)))
+	if traces != nil {
+		attrs = append(attrs, slog.Any("trace_ids", traces))
+	}
+	return attrs
+}
+
 // logCall writes the one wide line of a call.
 func (b *batch) logCall(items []*item, result graphapi.Result, err *graphapi.Error, took time.Duration) {
 	level := slog.LevelInfo
@@ -243,10 +282,8 @@ func (b *batch) logCall(items []*item, result graphapi.Result, err *graphapi.Err
 		slog.Int("events", len(items)),
 		slog.String("class", className(err)),
 		slog.Duration("duration", took),
-		slog.String("event_id", items[0].msg.EventID),
-		slog.String("accept", items[0].msg.Accept),
-		slog.String("trace_id", traceID(items[0].msg.Trace)),
 	}
+	attrs = append(attrs, carried(items, b.Now())...)
 	if err == nil {
 		attrs = append(attrs, slog.String("fbtrace_id", result.FbtraceID))
 	} else {
