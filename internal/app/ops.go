@@ -56,6 +56,8 @@ func (a *App) serveOps() {
 	mux.HandleFunc("GET /loglevel", a.getLogLevel)
 	mux.HandleFunc("PUT /loglevel", a.putLogLevel)
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+	mux.HandleFunc("GET /debug/pprof/block", blockProfile)
+	mux.HandleFunc("GET /debug/pprof/mutex", mutexProfile)
 	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
