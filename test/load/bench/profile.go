@@ -11,8 +11,8 @@ import (
 )
 
 // profile fetches the profiles of a process of ours while it is under load, and
-// returns what waits for them. Without -profile it does nothing. Where the
-// process does not sample blocking, those two profiles are empty.
+// returns what waits for them. Without -profile it does nothing. With it the rates
+// are a little lower: the process samples what blocks it as long as it is asked.
 func (l *lab) profile(ctx context.Context, m *measurement, p *process, length time.Duration) (wait func()) {
 	ops := map[string]string{"api": l.apiOps, "worker": l.workerOps}[p.name]
 	if l.set.profile == "" || ops == "" {
@@ -25,7 +25,7 @@ func (l *lab) profile(ctx context.Context, m *measurement, p *process, length ti
 			url := fmt.Sprintf("http://%s/debug/pprof/%s?seconds=%d", ops, kind, seconds)
 			body, err := get(ctx, url)
 			if err == nil {
-				name := strings.NewReplacer(" ", "-", ",", "", "/", "-").Replace(m.Part + "-" + m.Name)
+				name := strings.NewReplacer(" ", "-", ",", "", "/", "-", ":", "").Replace(m.Part + "-" + m.Name)
 				err = os.WriteFile(filepath.Join(l.set.profile, fmt.Sprintf("%s-%s-%s.pprof", name, p.name, kind)), body, 0o600)
 			}
 			if err != nil {
