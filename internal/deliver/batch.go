@@ -108,6 +108,9 @@ func (b *batch) decode() {
 	b.tenant, _ = b.Tenants.Tenant(b.tenantID)
 	for _, it := range b.items {
 		m := it.msg
+		if it.fate.step != open {
+			continue // not to be read
+		}
 		if m.Fault != nil {
 			it.end(events.Dead, events.ReasonUndecodable, m.Fault.Error())
 			continue

@@ -18,9 +18,6 @@ const (
 	// round through the queue instead, which makes its deliveries count from one
 	// again: being taken, or late, must not look like killing workers.
 	maxNaks = 10
-	// maxDeliveries is how often a message is handed out without anybody
-	// getting as far as to claim it.
-	maxDeliveries = 20
 )
 
 // claim takes the key of every event that is to be sent or ended. Afterwards
@@ -87,15 +84,13 @@ func (b *batch) claimed(it *item) {
 		it.end(events.Held, events.ReasonAttemptsExhausted, "the worker died each time it held this event")
 	case dedup.Interrupted:
 		it.unsure = true
+		it.unknowns = max(it.unknowns, rec.Unknowns)
 		if it.fate.step == open && policy(b.tenant, it.msg.EventName) == tenants.Hold {
 			it.end(events.Held, events.ReasonDeliveryUnknown, "a worker died while it held this event; Meta may have it")
 		}
 	case dedup.Fresh:
 		it.unsure = it.unsure || rec.Unsure
 		it.unknowns = max(it.unknowns, rec.Unknowns)
-		if it.fate.step == open && it.msg.Deliveries > maxDeliveries {
-			it.end(events.Dead, events.ReasonAttemptsExhausted, "handed out 20 times without being claimed")
-		}
 	}
 }
 

@@ -63,6 +63,7 @@ type Options struct {
 	Journal   Journal
 	Tenants   Directory
 	Gates     *Gates
+	Suspects  *Suspects // nil: nothing is ever suspected
 	// RetriesFull tells that HOMING_RETRY holds all that it should
 	// (HOMING_RETRY_MAX_PENDING); nil: never.
 	RetriesFull func() bool
@@ -142,6 +143,7 @@ func (d *Deliverer) Deliver(ctx context.Context, tenant string, msgs []*queue.Me
 	b := d.newBatch(ctx, tenant, msgs)
 	defer b.finish()
 
+	b.suspect() // bytes that kill workers are not read again
 	b.decode()  // undecodable or unknown: the end is known already
 	b.resolve() // the click that earned each event
 	b.encode()  // as Meta wants it; what Meta surely refuses ends here

@@ -207,7 +207,7 @@ func setup(t testing.TB) *fixture {
 	f.begin()
 	f.opt = deliver.Options{
 		Claims: f.store, Clicks: f.clicks, ClickTail: f.clicks, Graph: f.graph, Journal: f.journal,
-		Tenants: set, Gates: f.gates,
+		Tenants: set, Gates: f.gates, Suspects: deliver.NewSuspects(f.rdb),
 		AckWait: 90 * time.Second, BatchDeadline: time.Minute, GraphTimeout: 10 * time.Second,
 		RetryMin: time.Second, RetryMax: 15 * time.Minute, RetryFor: 144 * time.Hour,
 		Logger: slog.New(slog.DiscardHandler), Now: f.clock.now,

@@ -171,7 +171,13 @@ func TestDeadWhileUnsureIsHeld(t *testing.T) {
 			f.graph.answer = always(failure(graphapi.Transient))
 			f.clock.forward(6 * 24 * time.Hour)
 		},
-		"handed out too often": func(_ *fixture, m *queue.Message) { m.Deliveries = 21 },
+		"handed out too often": func(f *fixture, m *queue.Message) {
+			m.Deliveries = 21
+			key := fmt.Sprintf("homing:reading:%s:%d", m.Stream, m.Seq)
+			if err := f.rdb.Set(f.t.Context(), key, 10, 0).Err(); err != nil {
+				f.t.Fatal(err)
+			}
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := setup(t)
