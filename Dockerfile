@@ -2,9 +2,10 @@
 # fake Meta, for laptops). `make image` builds the first; nothing but a static
 # binary and the certificates of public authorities is in either.
 #
-# Pin the builder by digest where you build: the certificates come from it.
-ARG GO_VERSION=1.26.8
-FROM --platform=$BUILDPLATFORM golang:${GO_VERSION}-bookworm AS build
+# The certificates come from the builder, so pin it by its digest where you build:
+#   make image IMAGEFLAGS='--build-arg GO_IMAGE=golang:1.26.8-bookworm@sha256:...'
+ARG GO_IMAGE=golang:1.26.8-bookworm
+FROM --platform=$BUILDPLATFORM ${GO_IMAGE} AS build
 WORKDIR /src
 COPY go.mod go.sum ./
 RUN --mount=type=cache,target=/go/pkg/mod go mod download

@@ -10,6 +10,7 @@ FUZZTIME  ?= 5s# per fuzz function
 TIMEOUT   ?= 10m# per package of the test suite
 PKG       ?= ./...# what to test, fuzz or measure
 TESTFLAGS ?=# more flags for go test, such as -run or -count
+IMAGEFLAGS ?=# more flags for docker buildx build
 BENCHFLAGS ?=# flags of the macro benchmark, such as -only drain
 
 ##@ Run
@@ -29,11 +30,11 @@ build: ## Static binaries of every command into bin/, with the version stamped i
 
 .PHONY: image
 image: ## The container image homing:VERSION, by docker buildx
-	docker buildx build --load --build-arg VERSION=$(VERSION) --target homing --tag homing:$(VERSION) .
+	docker buildx build --load --build-arg VERSION=$(VERSION) $(IMAGEFLAGS) --target homing --tag homing:$(VERSION) .
 
 .PHONY: image-sandbox
 image-sandbox: ## The container image homing-sandbox:VERSION, for the overlay dev
-	docker buildx build --load --build-arg VERSION=$(VERSION) --target sandbox --tag homing-sandbox:$(VERSION) .
+	docker buildx build --load --build-arg VERSION=$(VERSION) $(IMAGEFLAGS) --target sandbox --tag homing-sandbox:$(VERSION) .
 
 .PHONY: sbom
 sbom: build ## What is in each binary, as CycloneDX, into bin/NAME.cdx.json

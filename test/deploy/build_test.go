@@ -105,9 +105,12 @@ func buildAll(kustomize []string, dir string, sets map[string][]string) ([]build
 	return all, nil
 }
 
+// digest is as a registry tells it, of an image that there is not.
+const digest = "sha256:5f2c1a0000000000000000000000000000000000000000000000000000000000"
+
 func writeOverlay(dir, name string, components []string) error {
 	text := "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nnamespace: homing\nresources: [../../base]\n" +
-		"images: [{name: homing, newTag: v1}]\ncomponents:\n"
+		"images: [{name: homing, newTag: v0.1.0, digest: \"" + digest + "\"}]\ncomponents:\n"
 	for _, c := range components {
 		text += "  - ../../components/" + c + "\n"
 	}

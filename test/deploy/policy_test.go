@@ -48,8 +48,8 @@ func checkPods(b build, p podTemplate) (complaints []string) {
 		want(c.Security.ReadOnlyRoot, "%s can write to its root", c.Name)
 		want(c.Security.Escalation != nil && !*c.Security.Escalation, "%s can gain privileges", c.Name)
 		want(slices.Equal(c.Security.Capabilities.Drop, []string{"ALL"}) && len(c.Security.Capabilities.Add) == 0, "%s has capabilities", c.Name)
-		_, tag, tagged := strings.Cut(c.Image, ":")
-		want(tagged && tag != "" && tag != "latest", "%s runs %s, which may be anything tomorrow", c.Name, c.Image)
+		want(pinned(c.Image) || b.name == "dev" && builtHere(c.Image), "%s runs %s, which may be anything tomorrow", c.Name, c.Image)
+		want(!strings.HasPrefix(b.name, "base") || !p.ours() || strings.HasSuffix(c.Image, "@"+digest), "%s runs %s, and was to run a digest", c.Name, c.Image)
 		for _, r := range []string{"cpu", "memory"} {
 			want(c.Resources.Requests[r] != "" && c.Resources.Limits[r] != "", "%s has no request or limit of %s", c.Name, r)
 		}
