@@ -34,7 +34,7 @@ func (b *batch) claim() {
 			// letter and the ledger are idempotent by themselves.
 			it.fate.step, it.fate.decided = final, now
 		case now.After(b.deadline(it.msg)):
-			b.handBack(it, 0)
+			b.late(it)
 		default:
 			items = append(items, it)
 			msgs = append(msgs, it.message())
@@ -106,6 +106,17 @@ func (b *batch) handBack(it *item, delay time.Duration) {
 		it.park(events.ReasonBusy)
 	default:
 		it.retryAt(events.ReasonTransient, b.Now().Add(delay))
+	}
+}
+
+// late brings back an item whose request could by now outlive its claim. One that
+// was late when its turn came has waited for others, as all do in an incident:
+// handed back it would be held for sent, as comeBack tells.
+func (b *batch) late(it *item) {
+	if it.msg.Deliveries == 1 && b.started.After(b.deadline(it.msg)) {
+		b.comeBack(it)
+	} else {
+		b.handBack(it, 0)
 	}
 }
 

@@ -273,7 +273,7 @@ func TestNoRequestAfterTheDeadline(t *testing.T) {
 		if sent != (len(f.graph.calls) == 1) || sent != (got.Action == queue.Ack) {
 			t.Errorf("after %v: %+v, %d calls", late, got, len(f.graph.calls))
 		}
-		if !sent && (got.Action != queue.Nak || f.record(m).State != dedup.None) {
+		if !sent && (got.Action != queue.Retry || f.record(m).State != dedup.Waiting) {
 			t.Errorf("after %v: %+v, record %+v", late, got, f.record(m))
 		}
 	}

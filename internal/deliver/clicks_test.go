@@ -226,17 +226,23 @@ func TestClickStoreAway(t *testing.T) {
 
 func TestLateByRedisIsNoSecondDelivery(t *testing.T) {
 	for name, tt := range map[string]struct {
-		late func(f *fixture)
-		want queue.Action
+		late   func(f *fixture)
+		waited bool // for its turn
+		want   queue.Action
 	}{
-		"Redis was slow":     {func(f *fixture) { f.clicks.onLook = func() { f.clock.forward(f.opt.AckWait) } }, queue.Retry},
-		"JetStream was slow": {func(f *fixture) { f.clicks.onTail = func() { f.clock.forward(f.opt.AckWait) } }, queue.Nak},
+		"Redis was slow":     {func(f *fixture) { f.clicks.onLook = func() { f.clock.forward(f.opt.AckWait) } }, false, queue.Retry},
+		"JetStream was slow": {func(f *fixture) { f.clicks.onTail = func() { f.clock.forward(f.opt.AckWait) } }, false, queue.Nak},
+		"others were slow":   {func(*fixture) {}, true, queue.Retry},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := setup(t)
 			f.clicks.found = clicks.Found{Clid: "clid-found", WABA: "222", At: 1}
 			tt.late(f)
-			if got := f.deliver(f.unpinned())[0]; got.Action != tt.want {
+			m := f.unpinned()
+			if tt.waited {
+				f.clock.forward(f.opt.AckWait)
+			}
+			if got := f.deliver(m)[0]; got.Action != tt.want {
 				t.Errorf("%v, want %v", got.Action, tt.want)
 			}
 			if n := len(f.graph.calls); n != 0 {
