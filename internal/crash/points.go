@@ -53,10 +53,18 @@ const (
 	AfterNak      Point = "after-nak"
 	BeforeUnpark  Point = "before-unpark"
 	AfterUnpark   Point = "after-unpark"
-	BeforePurge   Point = "before-purge" // of a lane's events that were unparked
+	BeforePurge   Point = "before-purge" // of events that were unparked
 	AfterPurge    Point = "after-purge"
 	BeforeRestore Point = "before-restore" // of a memory that was lost
 	AfterRestore  Point = "after-restore"
+)
+
+// The points of an operator's command.
+const (
+	BeforeReplay  Point = "before-replay" // of a dead letter
+	AfterReplay   Point = "after-replay"
+	BeforeDiscard Point = "before-discard" // of a letter that was replayed
+	AfterDiscard  Point = "after-discard"
 )
 
 // Points returns every point, in the order above.
@@ -67,6 +75,6 @@ func Points() []Point {
 		BeforeClaim, AfterClaim, BeforePost, AfterPost, BeforeRelease, AfterRelease, BeforeSettle, AfterSettle,
 		BeforeBury, AfterBury, BeforeRecord, AfterRecord, BeforeRetry, AfterRetry, BeforePark, AfterPark,
 		BeforeAck, AfterAck, BeforeNak, AfterNak, BeforeUnpark, AfterUnpark, BeforePurge, AfterPurge,
-		BeforeRestore, AfterRestore,
+		BeforeRestore, AfterRestore, BeforeReplay, AfterReplay, BeforeDiscard, AfterDiscard,
 	}
 }

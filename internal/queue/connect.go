@@ -36,7 +36,9 @@ func Connect(servers, creds, ca string, log *slog.Logger, extra ...nats.Option) 
 		// Without a buffer a publish on a broken link fails at once, and the
 		// client is told 503 while it waits.
 		nats.ReconnectBufSize(-1),
-		nats.PingInterval(20 * time.Second),
+		// A connection of which only our end is left, because a firewall forgot it,
+		// is given up after two pings: until then everything is answered 503.
+		nats.PingInterval(5 * time.Second),
 		nats.ConnectHandler(func(nc *nats.Conn) {
 			down.Store(false)
 			log.Info("nats connected", "server", nc.ConnectedServerName())

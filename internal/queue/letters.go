@@ -8,6 +8,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/homing-dev/homing/internal/crash"
 	"github.com/homing-dev/homing/pkg/dedup"
 	"github.com/homing-dev/homing/pkg/events"
 )
@@ -96,7 +97,9 @@ func (q *Queue) Replay(ctx context.Context, letters []*StoredLetter) []error {
 		if p == nil {
 			continue
 		}
-		if _, errs[i] = q.await(ctx, p); errs[i] == nil {
+		_, errs[i] = q.await(ctx, p)
+		crash.At(crash.AfterReplay)
+		if errs[i] == nil {
 			errs[i] = q.DiscardLetter(ctx, letters[i].Message.Seq)
 		}
 		if errors.Is(errs[i], ErrNoLetter) {
@@ -117,6 +120,7 @@ func (q *Queue) publishReplay(l *StoredLetter) (*publication, error) {
 	if l.Outcome == events.Held {
 		env.Replay = dedup.ReplayHeld
 	}
+	crash.At(crash.BeforeReplay)
 	return q.publish(&nats.Msg{
 		Subject: subjectRetry(shardOf(env.Tenant, q.Shards()), env.Tenant),
 		Header:  env.header(),
@@ -128,7 +132,9 @@ func (q *Queue) publishReplay(l *StoredLetter) (*publication, error) {
 func (q *Queue) DiscardLetter(ctx context.Context, id uint64) error {
 	s, err := q.js.Stream(ctx, StreamDead)
 	if err == nil {
+		crash.At(crash.BeforeDiscard)
 		err = s.DeleteMsg(ctx, id)
+		crash.At(crash.AfterDiscard)
 	}
 	if err == nil {
 		return nil

@@ -220,7 +220,9 @@ func (q *Queue) Sweep(ctx context.Context, tenant string, pick func(data []byte)
 // deleteParked deletes a parked event, unless a drainer was faster: for which the
 // server's answer to a deletion has no word of its own.
 func deleteParked(ctx context.Context, s jetstream.Stream, seq uint64) error {
+	crash.At(crash.BeforePurge)
 	err := s.DeleteMsg(ctx, seq)
+	crash.At(crash.AfterPurge)
 	if err == nil {
 		return nil
 	}
