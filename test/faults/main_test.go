@@ -110,16 +110,17 @@ func convertAll(s *harness.Stack, p *harness.Promises, prefix string, count int)
 
 // load posts conversions until it is stopped.
 type load struct {
+	prefix   string
 	promises harness.Promises
 	stop     chan struct{}
 	clients  sync.WaitGroup
 	count    atomic.Int64
 }
 
-// startLoad lets clients post, each so often.
-func startLoad(s *harness.Stack, clients int, every time.Duration) *load {
+// startLoad lets clients post, each so often, ids that begin alike.
+func startLoad(s *harness.Stack, prefix string, clients int, every time.Duration) *load {
 	tapAll(s)
-	l := &load{stop: make(chan struct{})}
+	l := &load{prefix: prefix, stop: make(chan struct{})}
 	for c := range clients {
 		l.clients.Go(func() {
 			tick := time.NewTicker(every)
@@ -130,7 +131,7 @@ func startLoad(s *harness.Stack, clients int, every time.Duration) *load {
 					return
 				case <-tick.C:
 				}
-				if err := convert(s, &l.promises, s.Tenants[c%2], fmt.Sprintf("c%d-%d", c, n), n); err != nil {
+				if err := convert(s, &l.promises, s.Tenants[c%2], fmt.Sprintf("%s-%d-%d", prefix, c, n), n); err != nil {
 					s.T.Error(err)
 				}
 				l.count.Add(1)
@@ -152,12 +153,16 @@ func (l *load) await(t *testing.T, more int64) {
 	})
 }
 
-// finish stops the clients and judges.
+// finish stops the clients and judges. Every event has to be delivered, but for
+// those of which the stack has a doubt: they may be held.
 func (l *load) finish(s *harness.Stack) harness.Findings {
 	s.T.Helper()
 	close(l.stop)
 	l.clients.Wait()
 	f := s.Judge(&l.promises, within)
-	s.T.Logf("%d events: %s", l.promises.Len(), f)
+	s.T.Logf("%s: %d events: %s; %d may be unsure", l.prefix, l.promises.Len(), f, s.Doubts())
+	if f.Dead+f.NoClick > 0 {
+		s.T.Errorf("%s: events ended without a delivery", l.prefix)
+	}
 	return f
 }

@@ -6,11 +6,13 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -67,7 +69,7 @@ func (s *Stack) Do(method, path string, header http.Header, body any) (Answer, e
 			return Answer{}, err
 		}
 	}
-	req, err := http.NewRequest(method, s.apiURL+path, bytes.NewReader(text))
+	req, err := http.NewRequest(method, s.serving()+path, bytes.NewReader(text))
 	if err != nil {
 		return Answer{}, err
 	}
@@ -109,23 +111,37 @@ func (s *Stack) MustPost(t Tenant, path string, body any, code int) Answer {
 	return a
 }
 
-// Insist sends JSON for a tenant until the api takes it, as a client should:
-// with the same event_id, and again after 5xx and lost connections.
+// Insist sends JSON for a tenant until the api takes it, with the same event_id.
+// It tries again as little as a client may: when the connection was refused or
+// lost without an answer, and when the api asks for it.
 func (s *Stack) Insist(t Tenant, path string, body any) (a Answer, err error) {
 	return insist(func() (Answer, error) { return s.Post(t, path, body) })
 }
 
 func insist(try func() (Answer, error)) (a Answer, err error) {
+	var refused error
 	werr := wait(patience, func() error {
-		if a, err = try(); err == nil && a.Code >= 500 {
-			err = fmt.Errorf("%d %s", a.Code, a.Text)
+		a, err = try()
+		switch {
+		case err != nil && lost(err):
+			return err
+		case err == nil && a.Code == http.StatusServiceUnavailable && a.Header.Get("Retry-After") != "":
+			return fmt.Errorf("%d %s", a.Code, a.Text)
+		case err != nil:
+			refused = err
+		case a.Code >= 300:
+			refused = fmt.Errorf("%d %s", a.Code, a.Text)
 		}
-		return err
+		return nil
 	})
-	if werr == nil && a.Code >= 300 {
-		werr = fmt.Errorf("%d %s", a.Code, a.Text)
-	}
-	return a, werr
+	return a, errors.Join(werr, refused)
+}
+
+// lost reports whether a connection was refused, or ended before an answer.
+func lost(err error) bool {
+	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) ||
+		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		strings.Contains(err.Error(), "server closed idle connection") // net/http does not export it
 }
 
 // Click is what a person tapped.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -11,7 +13,6 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/homing-dev/homing/pkg/dedup"
 	"github.com/homing-dev/homing/pkg/events"
 )
 
@@ -44,11 +45,12 @@ func (p *Promises) Len() int {
 // Findings is how promised events ended.
 type Findings struct {
 	Delivered, Held, Dead, NoClick int
+	Unsure                         int // of those that Meta may have more than once, or not at all
 	Doubles                        int // events that Meta has more than once
 }
 
 func (f Findings) String() string {
-	return fmt.Sprintf("delivered %d, held %d, dead %d, no click %d, doubles %d", f.Delivered, f.Held, f.Dead, f.NoClick, f.Doubles)
+	return fmt.Sprintf("delivered %d, held %d, dead %d, no click %d, unsure %d, doubles %d", f.Delivered, f.Held, f.Dead, f.NoClick, f.Unsure, f.Doubles)
 }
 
 // AwaitQuiet waits until every acceptance has an end and nothing is under way.
@@ -90,7 +92,8 @@ func emptyStreams(js jetstream.JetStream) (had []uint64, err error) {
 }
 
 // Judge waits for the end of all events and compares what clients were promised,
-// what the ledger and the status say, and what Meta got.
+// what the ledger and the status say, and what Meta got. An event may be unsure,
+// which a held one is, only when the stack has a doubt about it: see doubts.
 func (s *Stack) Judge(p *Promises, within time.Duration) Findings {
 	s.T.Helper()
 	s.AwaitQuiet(within)
@@ -118,9 +121,13 @@ func (s *Stack) Judge(p *Promises, within time.Duration) Findings {
 	if len(wrong) > 0 {
 		s.T.Errorf("%d of %d events went wrong:\n%s", len(wrong), len(p.made), strings.Join(wrong[:min(len(wrong), 20)], "\n"))
 	}
+	if s.promised == nil {
+		s.promised = map[promise]string{}
+	}
+	maps.Copy(s.promised, p.made)
 	for _, e := range s.Meta.Doubles() {
 		t := s.tenantOf(e.Dataset)
-		if _, ok := p.made[promise{t.ID, e.EventName, e.EventID}]; !ok {
+		if _, ok := s.promised[promise{t.ID, e.EventName, e.EventID}]; !ok {
 			s.T.Errorf("Meta has %s/%s %d times, which nobody was promised", e.EventName, e.EventID, e.Count)
 		}
 	}
@@ -163,6 +170,12 @@ func (s *Stack) judgeOne(k promise, clid string, lines []events.Settlement, f *F
 		return fmt.Sprintf("%d acceptances, %d ends; want one end", len(lines), len(ends))
 	}
 	end := ends[0]
+	if unsure {
+		f.Unsure++
+		if !s.doubts.has(events.MakeKey(k.tenant, events.Name(k.name), k.id)) {
+			return fmt.Sprintf("ends unsure (%s), and no worker died nor was an answer lost with it", end.Outcome)
+		}
+	}
 	t := s.tenantByID(k.tenant)
 	got := s.Meta.Count(t.Dataset, k.name, k.id)
 	if got > 1 {
@@ -205,7 +218,14 @@ func (s *Stack) judgeOne(k promise, clid string, lines []events.Settlement, f *F
 
 // judgeStatus wants the same end of the status as of the ledger.
 func (s *Stack) judgeStatus(t Tenant, k promise, end events.Settlement) string {
-	a, err := s.Status(t, k.name, k.id)
+	var a Answer
+	err := wait(patience, func() (err error) {
+		// A process that lost its line to Redis may need a moment to see it.
+		if a, err = s.Status(t, k.name, k.id); err == nil && a.Code == http.StatusServiceUnavailable {
+			err = errors.New(a.Text)
+		}
+		return err
+	})
 	switch {
 	case err != nil:
 		return "status: " + err.Error()
@@ -213,24 +233,6 @@ func (s *Stack) judgeStatus(t Tenant, k promise, end events.Settlement) string {
 		return fmt.Sprintf("%s says the ledger, the status %d %s", end.Outcome, a.Code, a.Text)
 	}
 	return ""
-}
-
-// Claimed counts the events that some worker's claim covers now: those of calls
-// in flight, and of calls whose worker died.
-func (s *Stack) Claimed() int {
-	s.T.Helper()
-	ctx := context.Background()
-	n := 0
-	for it := s.Redis.Client.Scan(ctx, 0, "homing:ev:*", 1000).Iterator(); it.Next(ctx); {
-		text, err := s.Redis.Client.Get(ctx, it.Val()).Result()
-		if err != nil {
-			continue // settled meanwhile, or Redis is away
-		}
-		if r, err := dedup.DecodeRecord(text); err == nil && r.State == dedup.Claimed {
-			n++
-		}
-	}
-	return n
 }
 
 func (s *Stack) tenantByID(id string) Tenant {

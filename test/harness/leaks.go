@@ -3,8 +3,8 @@ package harness
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -23,45 +23,61 @@ var phones = regexp.MustCompile(`4915110[0-9]{6}`)
 
 // leaks finds secrets in texts, and keeps the first of each place.
 type leaks struct {
+	mu      sync.RWMutex
 	secrets []string
-
-	mu    sync.Mutex
-	found map[string]string
+	found   map[string]string
 }
 
-func newLeaks(tenants []Tenant) *leaks {
-	l := &leaks{secrets: []string{EmailDomain, verifyToken, webhookSecret}, found: map[string]string{}}
+func newLeaks() *leaks {
+	return &leaks{secrets: []string{EmailDomain, verifyToken, webhookSecret}, found: map[string]string{}}
+}
+
+// guard adds the secrets of tenants to what is looked for.
+func (l *leaks) guard(tenants []Tenant) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	for _, t := range tenants {
-		l.secrets = append(l.secrets, t.Key, t.Token, t.AppSecret)
+		for _, secret := range []string{t.Key, t.Token, t.AppSecret} {
+			if secret != "" && !slices.Contains(l.secrets, secret) {
+				l.secrets = append(l.secrets, secret)
+			}
+		}
 	}
-	return l
 }
 
 // look searches a text that was found somewhere.
 func (l *leaks) look(where, text string) {
-	what := ""
-	if at := phones.FindString(text); at != "" {
-		what = "the phone number " + at
-	}
-	for _, secret := range l.secrets {
-		if secret != "" && strings.Contains(text, secret) {
-			what = "the secret " + secret
-		}
-	}
+	what, at := l.search(text)
 	if what == "" {
 		return
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if _, ok := l.found[where]; !ok {
-		l.found[where] = fmt.Sprintf("%s: %.300q", what, text)
+		l.found[where] = fmt.Sprintf("%s: %.300q", what, text[max(0, at-150):])
 	}
 }
 
+// search returns what is in a text that should not be, and where.
+func (l *leaks) search(text string) (what string, at int) {
+	if span := phones.FindStringIndex(text); span != nil {
+		return "the phone number " + text[span[0]:span[1]], span[0]
+	}
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	for _, secret := range l.secrets {
+		if at := strings.Index(text, secret); at >= 0 {
+			return "the secret " + secret, at
+		}
+	}
+	return "", 0
+}
+
 // checkLeaks fails the test when a secret stands where it must not: in what the
-// processes logged, in a message, in Redis, in a metric, in a request to Meta.
+// processes logged, in a message, in Redis, in a metric, in a span, in a request to
+// Meta.
 func (s *Stack) checkLeaks() {
-	l := newLeaks(s.Tenants)
+	l := s.leaks
 	for p, ops := range s.ops {
 		for line := range strings.Lines(p.Output()) {
 			l.look("the log of "+p.Name, line)
@@ -75,14 +91,15 @@ func (s *Stack) checkLeaks() {
 			}
 		}
 	}
-	s.tap.search(l)
-	s.headers.search(l)
+	s.witness.search(l)
 	if s.NATS.Running() {
 		l.searchStreams(s)
 	}
 	if s.Redis.Running() {
 		l.searchRedis(s.T, s.Redis.Client)
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	for where, what := range l.found {
 		s.T.Errorf("a leak in %s: %s", where, what)
 	}
@@ -112,85 +129,60 @@ func messageText(subject string, header nats.Header, data []byte) string {
 func (l *leaks) searchRedis(t testing.TB, rdb *redis.Client) {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	scan := rdb.Scan(ctx, 0, "*", 1000).Iterator()
-	for scan.Next(ctx) {
-		key := scan.Val()
-		var value any
-		switch kind, _ := rdb.Type(ctx, key).Result(); kind {
-		case "string":
-			value = rdb.Get(ctx, key).Val()
-		case "zset":
-			value = rdb.ZRange(ctx, key, 0, -1).Val()
-		case "hash":
-			value = rdb.HGetAll(ctx, key).Val()
-		case "none": // it has expired meanwhile
-		default:
-			t.Errorf("Redis holds a %s, %s, which is not searched for leaks", kind, key)
+	for cursor := uint64(0); ; {
+		keys, next, err := rdb.Scan(ctx, cursor, "*", 2000).Result()
+		if err == nil {
+			err = l.searchKeys(ctx, rdb, keys)
+		}
+		if err != nil {
+			t.Errorf("Redis could not be searched for leaks: %v", err)
+			return
+		}
+		if cursor = next; cursor == 0 {
+			return
+		}
+	}
+}
+
+// searchKeys searches the values of keys, most of which are strings.
+func (l *leaks) searchKeys(ctx context.Context, rdb *redis.Client, keys []string) error {
+	if len(keys) == 0 {
+		return nil
+	}
+	values, err := rdb.MGet(ctx, keys...).Result()
+	if err != nil {
+		return err
+	}
+	for i, key := range keys {
+		value := values[i]
+		if value == nil { // it has expired meanwhile, or is no string
+			switch kind, _ := rdb.Type(ctx, key).Result(); kind {
+			case "zset":
+				value = rdb.ZRange(ctx, key, 0, -1).Val()
+			case "hash":
+				value = rdb.HGetAll(ctx, key).Val()
+			case "none", "string":
+			default:
+				return fmt.Errorf("it holds a %s, %s, which is not searched", kind, key)
+			}
 		}
 		l.look("Redis", fmt.Sprintf("%s %v", key, value))
 	}
-	if err := scan.Err(); err != nil {
-		t.Errorf("Redis could not be searched for leaks: %v", err)
-	}
+	return nil
 }
 
-// wiretap reads every message on its way, those too that are gone from their
+// wiretap searches every message on its way, those too that are gone from their
 // stream soon after.
-type wiretap struct {
-	mu    sync.Mutex
-	texts []string
-}
-
-func newWiretap(t testing.TB, addr string) *wiretap {
+func (l *leaks) wiretap(t testing.TB, addr string) {
 	t.Helper()
-	w := &wiretap{}
 	nc, err := nats.Connect("nats://"+addr, nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(nc.Close)
 	if _, err = nc.Subscribe("homing.>", func(m *nats.Msg) {
-		text := messageText(m.Subject, m.Header, m.Data)
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		w.texts = append(w.texts, text)
+		l.look("a message on its way", messageText(m.Subject, m.Header, m.Data))
 	}); err != nil {
 		t.Fatal(err)
-	}
-	return w
-}
-
-func (w *wiretap) search(l *leaks) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, text := range w.texts {
-		l.look("a message on its way", text)
-	}
-}
-
-// headerLog keeps what Meta is sent beside the body. The token is where it
-// belongs, and is left out.
-type headerLog struct {
-	next http.Handler
-
-	mu    sync.Mutex
-	texts []string
-}
-
-func (h *headerLog) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	header := r.Header.Clone()
-	header.Del("Authorization")
-	text := fmt.Sprintf("%s %v", r.URL, header)
-	h.mu.Lock()
-	h.texts = append(h.texts, text)
-	h.mu.Unlock()
-	h.next.ServeHTTP(w, r)
-}
-
-func (h *headerLog) search(l *leaks) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for _, text := range h.texts {
-		l.look("a request to Meta", text)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -68,6 +69,7 @@ type Redis struct {
 	Addr   string
 	Client *redis.Client
 	dir    string
+	forgot atomic.Bool
 }
 
 // newRedis starts a real redis-server. Without one the test is skipped, on a
@@ -103,9 +105,20 @@ func (r *Redis) Await() {
 	Eventually(r.t, upWithin, "redis-server", func() error { return r.Client.Ping(context.Background()).Err() })
 }
 
+// Forgot reports whether the server was made to forget, or was killed: our
+// processes then hold what was handed out before for sent.
+func (r *Redis) Forgot() bool { return r.forgot.Load() }
+
+// Kill ends the server as a power cut would.
+func (r *Redis) Kill() {
+	r.forgot.Store(true)
+	r.Process.Kill()
+}
+
 // Flush makes the server forget everything.
 func (r *Redis) Flush() {
 	r.t.Helper()
+	r.forgot.Store(true)
 	if err := r.Client.FlushAll(context.Background()).Err(); err != nil {
 		r.t.Fatal(err)
 	}

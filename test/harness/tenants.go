@@ -34,6 +34,7 @@ func NewTenant(id string, n int) Tenant {
 // WriteTenants replaces the tenants file.
 func (s *Stack) WriteTenants(tenants []Tenant) {
 	s.T.Helper()
+	s.leaks.guard(tenants)
 	var b strings.Builder
 	b.WriteString("tenants:\n")
 	for _, t := range tenants {
