@@ -18,6 +18,7 @@ import (
 // thing written after Meta's answer; from then on a redelivery knows.
 func (b *batch) decide() {
 	defer b.clock(stageSettle)()
+	b.spare()
 	b.release()
 	items := make([]*item, 0, len(b.items))
 	verdicts := make([]dedup.Verdict, 0, len(b.items)) // large ones
@@ -51,6 +52,16 @@ func (b *batch) decide() {
 			rec := settled[i].Record
 			it.unsure, it.fate.outcome, it.fate.reason = rec.Unsure, events.Outcome(rec.Outcome), events.Reason(rec.Reason)
 			it.fate.step, it.fate.decided = final, rec.At
+		}
+	}
+}
+
+// spare keeps HOMING_RETRY from holding more than it should by events that come
+// back unclaimed: those whose tenant or click is not known yet.
+func (b *batch) spare() {
+	for _, it := range b.with(retry) {
+		if !it.claim.Held() && b.RetriesFull() {
+			it.park(events.ReasonBusy)
 		}
 	}
 }

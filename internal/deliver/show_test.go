@@ -30,6 +30,11 @@ func TestStatusOfWhatWaitsUnclaimed(t *testing.T) {
 			set:    func(*fixture) {},
 			want:   dedup.Record{Outcome: "retrying", Reason: "transient"}, timed: true,
 		},
+		"a tenant that nobody knows yet, and no room for retries": {
+			tenant: "umbra",
+			set:    func(f *fixture) { f.opt.RetriesFull = func() bool { return true } },
+			want:   dedup.Record{Outcome: "parked", Reason: "busy"},
+		},
 		"handed back often": {
 			set:  func(f *fixture) { f.clock.forward(80 * time.Second) },
 			want: dedup.Record{Outcome: "retrying", Reason: "transient"}, timed: true,

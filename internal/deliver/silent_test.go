@@ -96,7 +96,7 @@ func TestRedisSilentAfterTheCall(t *testing.T) {
 		"refused, and never back": {forever, false, failure(graphapi.Invalid), queue.Forget, 0, 89 * time.Second},
 		"failed, and never back":  {forever, false, failure(graphapi.Transient), queue.Forget, 0, 89 * time.Second},
 		// Even then it is tried for a moment.
-		"taken, back before the end":  {3 * time.Second, true, nil, queue.Ack, 1, 5 * time.Second},
+		"taken, back before the end":  {2 * time.Second, true, nil, queue.Ack, 1, 5 * time.Second},
 		"taken, not before the end":   {forever, true, nil, queue.Ack, 1, 5 * time.Second},
 		"refused, not before the end": {forever, true, failure(graphapi.Invalid), queue.Forget, 0, 5 * time.Second},
 	} {
