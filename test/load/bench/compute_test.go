@@ -157,6 +157,15 @@ func TestCostRow(t *testing.T) {
 	}
 }
 
+func TestCPUOf(t *testing.T) {
+	with := func(cpu float64) *measurement {
+		return &measurement{Costs: []cost{{"worker", 0, cpu, 0}, {"nats-server", 0, 1, 0}, {"generator", 0, 99, 0}}}
+	}
+	if got := cpuOf("p", "n", with(5), with(2)); got.Value != 2 || got.verdict() != "" {
+		t.Errorf("%+v", got)
+	}
+}
+
 func TestTable(t *testing.T) {
 	tab := table{title: "T", head: []string{"a", "b"}}
 	tab.add("1", "22")

@@ -73,6 +73,8 @@ func (l *lab) measureDrain(ctx context.Context, b *book) error {
 		paired("drain", "batches of 1,000 at 8 in flight / bare at 16", eight.m.Rounds, bare1000.m.Rounds),
 		paired("drain", "batches of 200 / bare, 16 in flight each", all200.m.Rounds, bare200.m.Rounds).atLeast(0.75),
 		paired("drain", "defaults (200, 8 in flight) / bare at 200 and 16", defaults.m.Rounds, bare200.m.Rounds),
+		cpuOf("drain", "batches of 1,000 / bare", all1000.m, bare1000.m),
+		cpuOf("drain", "batches of 200 / bare", all200.m, bare200.m),
 		peakOf("worker", all1000.m, eight.m, all200.m, defaults.m).atMost(200),
 	)
 	return nil

@@ -82,6 +82,7 @@ func (l *lab) measureIngest(ctx context.Context, b *book) (err error) {
 		tail("p99 of single / bare, 256 connections", single256, bare256),
 		paired("ingest", "batches of 100 / single, 64 connections", batch100.m.Rounds, single64.m.Rounds).atLeast(2.5),
 		paired("ingest", "batches of 1,000 / single, 64 connections", batch1000.m.Rounds, single64.m.Rounds),
+		cpuOf("ingest", "single / bare, 64 connections", single64.m, bare64.m),
 		peakOf("api", single64.m, single256.m, batch100.m, batch1000.m).atMost(100),
 	)
 	return nil

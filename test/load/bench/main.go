@@ -114,7 +114,7 @@ func run(ctx context.Context, s settings) (err error) {
 		return err
 	}
 	defer l.close()
-	b := &book{Settings: l.settingsUsed()}
+	b := &book{Settings: l.settingsUsed(), Faults: []string{}}
 	for _, p := range s.parts() {
 		if err := p.measure(l, ctx, b); err != nil {
 			return errors.Join(fmt.Errorf("%s: %w", p.name, err), b.err())

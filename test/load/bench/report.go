@@ -106,22 +106,16 @@ func (b *book) tables() []table {
 
 // columns are the processes whose costs are shown.
 func columns() []string {
-	return []string{"api", "worker", "bare", "nats-server", "redis-server", "sandbox", "generator", "all but generator"}
+	return []string{"api", "worker", "bare", "nats-server", "redis-server", "sandbox", "generator", together}
 }
 
 func (m *measurement) costRow() []string {
 	row := []string{m.Part, m.Name}
-	all := cost{Process: "all but generator"}
-	for _, c := range m.Costs {
-		if c.Process != "generator" {
-			all.CPUPer100 += c.CPUPer100
-			all.PeakMB += c.PeakMB
-		}
-	}
+	all := m.together()
 	for _, name := range columns() {
 		cell := ""
 		c := m.cost(name)
-		if name == all.Process {
+		if name == all.Process && len(m.Costs) > 0 {
 			c = all
 		}
 		if c.Process != "" {
@@ -213,7 +207,7 @@ func (t *table) printMarkdown(w io.Writer) error {
 		return err
 	}
 	for _, row := range t.rows {
-		if _, err := fmt.Fprintf(w, "| %s |\n", strings.ReplaceAll(strings.Join(row, " | "), "|  |", "| |")); err != nil {
+		if _, err := fmt.Fprintf(w, "| %s |\n", strings.Join(row, " | ")); err != nil {
 			return err
 		}
 	}

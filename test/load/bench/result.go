@@ -48,6 +48,28 @@ func (m *measurement) cost(process string) cost {
 	return cost{}
 }
 
+// together names the cost of everything but the load generator.
+const together = "all but generator"
+
+// together adds up what all processes used, the load generator left out.
+func (m *measurement) together() cost {
+	all := cost{Process: together}
+	for _, c := range m.Costs {
+		if c.Process != "generator" {
+			all.CPU += c.CPU
+			all.CPUPer100 += c.CPUPer100
+			all.PeakMB += c.PeakMB
+		}
+	}
+	return all
+}
+
+// cpuOf compares what an event costs in two programs, servers included. Other
+// work on the machine hardly moves it.
+func cpuOf(part, name string, a, b *measurement) comparison {
+	return paired(part, "CPU of an event, all processes: "+name, []float64{a.together().CPUPer100}, []float64{b.together().CPUPer100})
+}
+
 // median of an even number is the mean of the middle two; of nothing it is 0.
 func median(values []float64) float64 {
 	if len(values) == 0 {
