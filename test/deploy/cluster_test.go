@@ -49,9 +49,9 @@ const (
 )
 
 // newCluster is a cluster with a single nats-server.
-func newCluster(t *testing.T) *cluster {
+func newCluster(t *testing.T, changes ...func(config map[string]any)) *cluster {
 	t.Helper()
-	server := startNATS(t)
+	server := startNATS(t, changes...)
 	c := newClusterOn(t, server.Addr().String())
 	c.nats = server
 	c.env = append(c.env, "HOMING_REPLICAS=1")

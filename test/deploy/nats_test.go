@@ -36,6 +36,12 @@ func natsConfig(t *testing.T) map[string]any {
 	return config
 }
 
+// withAdministrator adds a user to the account HOMING who may do anything.
+func withAdministrator(config map[string]any) {
+	homing := config["accounts"].(map[string]any)["HOMING"].(map[string]any)
+	homing["users"] = append(homing["users"].([]any), map[string]any{"user": "administrator", "password": password})
+}
+
 // writeConfig writes a configuration as the chart does it.
 func writeConfig(t *testing.T, config map[string]any) string {
 	t.Helper()
@@ -62,10 +68,13 @@ type natsServer struct {
 }
 
 // startNATS starts a server with what deploy/nats/values.yaml adds to the
-// configuration of the chart.
-func startNATS(t *testing.T) *natsServer {
+// configuration of the chart, and changes to that.
+func startNATS(t *testing.T, changes ...func(config map[string]any)) *natsServer {
 	t.Helper()
 	config := natsConfig(t)
+	for _, change := range changes {
+		change(config)
+	}
 	config["listen"] = harness.Addr(t)
 	file := writeConfig(t, config)
 	for _, role := range roles() {

@@ -23,7 +23,7 @@ import (
 )
 
 // trio is three nats-servers that hold every stream three times, with the accounts
-// of deploy/nats and one for the test, which may do anything.
+// of deploy/nats and an administrator.
 type trio struct {
 	t       *testing.T
 	servers map[string]*harness.Process // by the name that JetStream knows
@@ -46,8 +46,7 @@ func startTrio(t *testing.T) *trio {
 	for i, addr := range n.addrs {
 		name := fmt.Sprint("nats-", i)
 		config := natsConfig(t)
-		homing := config["accounts"].(map[string]any)["HOMING"].(map[string]any)
-		homing["users"] = append(homing["users"].([]any), map[string]any{"user": "test", "password": password})
+		withAdministrator(config)
 		host, port, _ := net.SplitHostPort(routes[i])
 		number, _ := strconv.Atoi(port)
 		cluster := map[string]any{"name": "homing", "host": host, "port": number}
@@ -60,7 +59,7 @@ func startTrio(t *testing.T) *trio {
 		n.servers[name] = harness.NewProcess(t, name, path, env, "-c", writeConfig(t, config))
 		n.servers[name].Start()
 	}
-	nc, err := nats.Connect(n.url(), nats.UserInfo("test", password), nats.MaxReconnects(-1),
+	nc, err := nats.Connect(n.url(), nats.UserInfo("administrator", password), nats.MaxReconnects(-1),
 		nats.ReconnectWait(100*time.Millisecond), nats.RetryOnFailedConnect(true))
 	if err != nil {
 		t.Fatal(err)
