@@ -25,7 +25,8 @@ func (b *batch) decide() {
 	for _, it := range b.items {
 		if it.claim.Held() && (it.fate.step == ending || it.fate.step == retry || it.fate.step == park) {
 			items = append(items, it)
-			verdicts = append(verdicts, b.verdict(it))
+			verdicts = append(verdicts, dedup.Verdict{})
+			b.rule(it, &verdicts[len(verdicts)-1])
 		}
 	}
 	if len(items) == 0 {
@@ -66,16 +67,16 @@ func (b *batch) spare() {
 	}
 }
 
-// verdict is the record an item leaves behind.
-func (b *batch) verdict(it *item) dedup.Verdict {
-	next := dedup.Record{
+// rule fills in the verdict on an item: the record that it leaves behind.
+func (b *batch) rule(it *item, v *dedup.Verdict) {
+	v.Message, v.Claim = it.message(), it.claim
+	v.Next = dedup.Record{
 		State: dedup.Decided, Outcome: string(it.fate.outcome), Reason: string(it.fate.reason),
-		Unsure: it.unsure, Unknowns: it.unknowns, Note: it.note(),
+		Unsure: it.unsure, Unknowns: it.unknowns, Note: v.Message.Note,
 	}
 	if it.fate.step != ending {
-		next.State, next.NextAt = dedup.Waiting, it.fate.at
+		v.Next.State, v.Next.NextAt = dedup.Waiting, it.fate.at
 	}
-	return dedup.Verdict{Message: it.message(), Claim: it.claim, Next: next}
 }
 
 // release gives up the keys of events that were claimed and never sent.

@@ -22,16 +22,16 @@ func (s *Redis) Settle(ctx context.Context, verdicts []Verdict) ([]Settlement, e
 
 	// write rules on verdict i over what was found and queues what is to be written.
 	o := new(outcome)
-	write := func(i int, text string, found Record, unreadable bool) {
+	write := func(i int, text string, found *Record, unreadable bool) {
 		v := &verdicts[i]
-		*o = outcome{found: found, garbled: unreadable, own: v.Claim.Record, next: v.merged(now)}
+		*o = outcome{found: found, garbled: unreadable, own: &v.Claim.Record, next: v.merged(now)}
 		r := decideVerdict(s.verdicts, s.off, o)
-		settled[i] = Settlement{Stands: r.stands, Record: r.next}
+		settled[i] = Settlement{Stands: r.stands, Record: *r.next}
 		if r.write {
 			open = append(open, i)
 			swaps = append(swaps, op{
 				verb: swap, key: recordPrefix + v.Message.Key,
-				old: text, new: texts.encode(&r.next), ttl: s.opt.TTL,
+				old: text, new: texts.encode(r.next), ttl: s.opt.TTL,
 			})
 		}
 	}
@@ -45,7 +45,7 @@ func (s *Redis) Settle(ctx context.Context, verdicts []Verdict) ([]Settlement, e
 			settled[i] = Settlement{Stands: stands, Record: v.Claim.Record}
 			continue
 		}
-		write(i, texts.encode(&v.Claim.Record), v.Claim.Record, false)
+		write(i, texts.encode(&v.Claim.Record), &v.Claim.Record, false)
 		if v.Next.State == Decided {
 			// Q has said what it had to say, and would only take room.
 			drops = append(drops, op{verb: drop, key: queuedPrefix + v.Message.Key})
@@ -65,7 +65,7 @@ func (s *Redis) Settle(ctx context.Context, verdicts []Verdict) ([]Settlement, e
 		for n, i := range indexes {
 			if reply := replies[n]; reply != sent[n].old && reply != sent[n].new {
 				found, unreadable := record(reply)
-				write(i, reply, found, unreadable)
+				write(i, reply, &found, unreadable)
 			}
 		}
 	}
