@@ -82,7 +82,8 @@ func commands(ctx context.Context, ops []op, only []int, sha bool) []redis.Cmder
 // maxArgs is how many arguments a command has at most.
 const maxArgs = 7
 
-// texts encodes the records of one call into one piece of memory.
+// texts encodes the records of one call into one piece of memory, which lives as
+// long as one of them.
 type texts struct {
 	all  strings.Builder
 	last []byte
