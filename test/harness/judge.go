@@ -213,8 +213,17 @@ func (s *Stack) judgeOne(k promise, clid string, lines []events.Settlement, f *F
 	default: // duplicates were set aside; the rest is no end
 		return fmt.Sprintf("the ledger ends it as %s", end.Outcome)
 	}
+	if f.total() > maxStatuses {
+		return ""
+	}
 	return s.judgeStatus(t, k, end)
 }
+
+// maxStatuses is how many events are asked for one by one; the others are judged
+// by the ledger and by what Meta has.
+const maxStatuses = 5000
+
+func (f *Findings) total() int { return f.Delivered + f.Held + f.Dead + f.NoClick }
 
 // judgeStatus wants the same end of the status as of the ledger.
 func (s *Stack) judgeStatus(t Tenant, k promise, end events.Settlement) string {

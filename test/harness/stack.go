@@ -167,9 +167,12 @@ func (s *Stack) launch(p *Process, env []string) {
 	s.T.Helper()
 	p.Start(env...)
 	if s.opt.Keep || s.opt.Crash != "" {
-		p.Keep(s.Killed)
+		s.Keep(p)
 	}
 }
+
+// Keep starts a process again whenever it is killed, until it ends otherwise.
+func (s *Stack) Keep(p *Process) { p.Keep(s.Killed) }
 
 // Killed notes that a process was killed, and what was in flight then: those
 // events may end unsure. Where Redis has forgotten the claims, all that was
