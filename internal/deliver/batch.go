@@ -183,6 +183,10 @@ func (b *batch) decisions() []Decision {
 			v = queue.Verdict{Action: queue.Retry, At: it.fate.at, Next: it.envelope()}
 		case park:
 			v = queue.Verdict{Action: queue.Park, Next: it.envelope()}
+			if it.msg.Deliveries >= maxNaks && !b.RetriesFull() {
+				// HOMING_PARKED had no room for it, again and again.
+				v.Action, v.At = queue.Retry, b.Now().Add(roomPause)
+			}
 		case handback:
 			v = queue.Verdict{Action: queue.Nak, Delay: it.fate.delay}
 		case again:

@@ -18,6 +18,11 @@ const (
 	// round through the queue instead, which makes its deliveries count from one
 	// again: being taken, or late, must not look like killing workers.
 	maxNaks = 10
+	// roomPause is how long one rests so that could not be parked so often.
+	roomPause = 5 * time.Minute
+	// maxDeliveries is how often a message is handed out without anybody
+	// getting as far as to claim it.
+	maxDeliveries = 20
 )
 
 // claim takes the key of every event that is to be sent or ended. Afterwards
@@ -91,6 +96,9 @@ func (b *batch) claimed(it *item) {
 	case dedup.Fresh:
 		it.unsure = it.unsure || rec.Unsure
 		it.unknowns = max(it.unknowns, rec.Unknowns)
+		if it.fate.step == open && it.msg.Deliveries > maxDeliveries {
+			it.end(events.Dead, events.ReasonAttemptsExhausted, "handed out 20 times without being claimed")
+		}
 	}
 }
 

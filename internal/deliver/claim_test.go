@@ -60,6 +60,18 @@ func TestInterrupted(t *testing.T) {
 	})
 }
 
+func TestHandedOutTooOftenWithoutAClaim(t *testing.T) {
+	for deliveries, want := range map[uint64]string{20: "delivered", 21: "dead"} {
+		f := setup(t)
+		m := f.message(f.event(events.Lead, "order-1"))
+		m.Deliveries = deliveries
+		f.deliver(m)
+		if rec := f.record(m); rec.Outcome != want || want == "dead" && rec.Reason != "attempts_exhausted" {
+			t.Errorf("delivery %d: record %+v", deliveries, rec)
+		}
+	}
+}
+
 func TestTaken(t *testing.T) {
 	for deliveries, want := range map[uint64]queue.Action{1: queue.Nak, 9: queue.Nak, 10: queue.Retry} {
 		f := setup(t)

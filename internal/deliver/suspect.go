@@ -26,8 +26,7 @@ const (
 
 // Suspects finds the message that kills whoever reads it, among those that were
 // handed out too often: one at a time is read on trial, and a mark in Redis stands
-// meanwhile. Twenty deliveries without a claim are needed to end an event by it;
-// those that were only handed back never are.
+// meanwhile. Twenty deliveries without a claim are needed to end an event by it.
 type Suspects struct {
 	rdb redis.UniversalClient
 	mu  sync.Mutex // so that at a death one mark stands

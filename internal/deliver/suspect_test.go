@@ -26,11 +26,16 @@ func TestWhatKillsItsReaderIsEndedUnread(t *testing.T) {
 	f := setup(t)
 	f.clicks.onLook = func() { panic("out of memory") }
 	killer, neighbour := f.unpinned(), f.message(f.event(events.Lead, "order-2"))
-	for range 20 {
-		if got, dead := f.dies(neighbour, killer); !dead {
+	for delivery := range 20 {
+		with := []*queue.Message{killer}
+		if delivery > 0 { // it came a little later
+			with = append(with, neighbour)
+			neighbour = f.again(neighbour)
+		}
+		if got, dead := f.dies(with...); !dead {
 			t.Fatalf("delivery %d: %+v", killer.Deliveries, got)
 		}
-		killer, neighbour = f.again(killer), f.again(neighbour)
+		killer = f.again(killer)
 	}
 	got, dead := f.dies(neighbour, killer)
 	if dead || got[0].Action != queue.Ack || got[1].Action != queue.Ack {
@@ -47,22 +52,31 @@ func TestWhatKillsItsReaderIsEndedUnread(t *testing.T) {
 	}
 }
 
-// A full stream hands an event back for days, a rolling restart what it holds: that
-// is not to die of it.
-func TestHandedOutOftenIsNotDead(t *testing.T) {
-	f := setup(t)
-	m := f.message(f.event(events.Lead, "order-1"))
-	f.gates.Failed(t.Context(), "acme", failure(graphapi.Throttled))
-	for range 60 {
-		if got := f.deliver(m)[0]; got.Action == queue.Ack {
-			t.Fatalf("delivery %d: %+v", m.Deliveries, got)
-		}
-		m = f.again(m) // it could not be parked
-	}
-	f.gates.Open(t.Context(), "acme")
-	f.deliver(m)
-	if rec := f.record(m); rec.Outcome != "delivered" {
-		t.Errorf("delivery %d: %+v", m.Deliveries, rec)
+// A full HOMING_PARKED hands an event back for days: that is not to die of it.
+func TestWithoutRoomToParkItGoesRound(t *testing.T) {
+	for name, tt := range map[string]struct {
+		deliveries uint64
+		full       bool
+		want       queue.Action
+	}{
+		"a few times":         {9, false, queue.Park},
+		"often":               {10, false, queue.Retry},
+		"often, and no retry": {10, true, queue.Park},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := setup(t)
+			f.opt.RetriesFull = func() bool { return tt.full }
+			f.gates.Failed(t.Context(), "acme", failure(graphapi.Throttled))
+			m := f.message(f.event(events.Lead, "order-1"))
+			m.Deliveries = tt.deliveries
+			got := f.deliver(m)[0]
+			if got.Action != tt.want || got.Next.Attempt != 0 {
+				t.Errorf("decision %+v", got)
+			}
+			if rec := f.record(m); rec.State == dedup.Decided || rec.State == dedup.Claimed {
+				t.Errorf("record %+v", rec)
+			}
+		})
 	}
 }
 
