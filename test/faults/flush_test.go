@@ -111,7 +111,10 @@ func TestKilledInMidDrain(t *testing.T) {
 	const request, kills = 1000, 20
 	lots := lots(t)
 	count := 200_000
+	// A worker holds up to 20,000 events; on a slow machine it needs some seconds
+	// for them, which the queue has to give it.
 	s := start(t, harness.Options{Keep: true, Workers: 2, Env: []string{
+		"HOMING_ACK_WAIT=20s", "HOMING_BATCH_DEADLINE=15s", "HOMING_GRAPH_TIMEOUT=4s",
 		"HOMING_QUEUE_MAX_BYTES=1GiB", "HOMING_TENANT_QUEUE_SHARE=1", "HOMING_LOG_LEVEL=warn", "OTEL_TRACES_SAMPLER_ARG=0.01",
 		"OTEL_TRACES_SAMPLER=parentbased_traceidratio",
 	}})
@@ -140,7 +143,7 @@ func TestKilledInMidDrain(t *testing.T) {
 		s.Keep(w)
 	}
 	for kill := 1; kill <= kills; kill++ {
-		harness.Eventually(t, within, "the drain goes on", func() error {
+		harness.Eventually(t, 2*within, "the drain goes on", func() error {
 			if n := s.Meta.Stats().Distinct; n < kill*count/(kills+2) {
 				return fmt.Errorf("Meta has %d", n)
 			}
