@@ -45,7 +45,7 @@ func TestTraceTravelsWithTheEvent(t *testing.T) {
 	}
 	told := map[string]string{}
 	for _, kv := range request.Attributes() {
-		told[string(kv.Key)] = kv.Value.Emit()
+		told[string(kv.Key)] = kv.Value.String()
 	}
 	for key, want := range map[string]string{
 		"homing.tenant": "acme", "homing.event_id": "e1", "homing.event_name": "Lead", "homing.accept": a.Accept,

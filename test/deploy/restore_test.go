@@ -174,7 +174,8 @@ type backup struct {
 func ask(t *testing.T, nc *nats.Conn, subject string, body []byte) (answer struct {
 	Error          *struct{ Description string }
 	DeliverSubject string `json:"deliver_subject"`
-}, text []byte) {
+}, text []byte,
+) {
 	t.Helper()
 	msg, err := nc.Request(subject, body, 10*time.Second)
 	if err != nil {

@@ -140,12 +140,14 @@ func TestWitnessNotesLostAnswers(t *testing.T) {
 	t.Parallel()
 	var d doubts
 	cut := true
-	h := &witness{doubts: &d, texts: map[string]bool{}, tenant: func(string) Tenant { return Tenant{ID: "acme"} },
+	h := &witness{
+		doubts: &d, texts: map[string]bool{}, tenant: func(string) Tenant { return Tenant{ID: "acme"} },
 		next: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 			if cut {
 				panic(http.ErrAbortHandler)
 			}
-		})}
+		}),
+	}
 	srv := httptest.NewServer(h)
 	t.Cleanup(srv.Close)
 	post := func(id string) {

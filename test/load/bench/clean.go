@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -26,8 +27,7 @@ func (l *lab) makeBareStream(ctx context.Context) error {
 }
 
 func isNotFound(err error) bool {
-	api, ok := err.(jetstream.JetStreamError)
-	return ok && api.APIError() != nil && api.APIError().ErrorCode == jetstream.JSErrCodeStreamNotFound
+	return errors.Is(err, jetstream.ErrStreamNotFound)
 }
 
 // forget empties the streams and drops what Redis knows of events, so that every
