@@ -85,6 +85,7 @@ type App struct {
 	ops, api       net.Listener
 	opsSrv, apiSrv *http.Server
 	edge           edge
+	ballast        []byte
 	ready          readiness
 	cleanups       []cleanup
 	failed         chan error

@@ -2,14 +2,15 @@ package ingest
 
 import (
 	"context"
+	"runtime"
 	"sync"
 	"time"
 )
 
 const (
-	// maxFlights bounds the round trips of one gather under way. Two keep a store
-	// busy while the answers of one are read; more would only be emptier.
-	maxFlights = 2
+	// maxFlights bounds the round trips of one gather under way. More than one
+	// were emptier each, and cost more than the wait for the next.
+	maxFlights = 1
 	// fullFlight is how many questions a round trip carries at most, unless one
 	// asker has more.
 	fullFlight = 1000
@@ -69,9 +70,16 @@ func (a *asked[Q, A]) wait(ctx context.Context) ([]A, error) {
 	}
 }
 
-// fly asks what is waiting until nothing is.
+// fly asks what is waiting until nothing is. Requests that are about to ask are
+// let on first: on a busy machine that fills a flight, on an idle one it costs
+// nothing.
 func (g *gather[Q, A]) fly() {
-	for aboard := g.board(); aboard != nil; aboard = g.board() {
+	for {
+		runtime.Gosched()
+		aboard := g.board()
+		if aboard == nil {
+			return
+		}
 		g.carry(aboard)
 	}
 }

@@ -162,7 +162,7 @@ func (s *Server) lookForClicks(ctx context.Context, items []*item) (wait func())
 		}
 		return func() {}
 	}
-	ctx, span := s.tracer.Start(ctx, "look up click")
+	ctx, span := s.startChild(ctx, "look up click")
 	if span.SpanContext().IsSampled() {
 		for i := range queries {
 			queries[i].Trace = true

@@ -107,7 +107,7 @@ func (s *Server) send(ctx context.Context, items []*item) []queue.Result {
 
 // startSend starts the span of a publish, which what is published carries along.
 func (s *Server) startSend(ctx context.Context, destination string, n int) (context.Context, trace.Span) {
-	ctx, span := s.tracer.Start(ctx, "send "+destination, trace.WithSpanKind(trace.SpanKindProducer))
+	ctx, span := s.startChild(ctx, "send "+destination, trace.WithSpanKind(trace.SpanKindProducer))
 	if span.IsRecording() {
 		span.SetAttributes(
 			attribute.String("messaging.system", "nats"),

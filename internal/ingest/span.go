@@ -10,6 +10,7 @@ import (
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
 )
 
 // startServer begins the span of a request, a child of the caller's where the
@@ -52,6 +53,15 @@ func (s *Server) startServer(r *http.Request, found route) (context.Context, tra
 		span.SetAttributes(attribute.String("user_agent.original", agent))
 	}
 	return ctx, span
+}
+
+// startChild begins a span within a request's, unless that one is not recorded:
+// what is published then names the request's own span as its parent.
+func (s *Server) startChild(ctx context.Context, name string, opts ...trace.SpanStartOption) (context.Context, trace.Span) {
+	if !trace.SpanFromContext(ctx).IsRecording() {
+		return ctx, noop.Span{}
+	}
+	return s.tracer.Start(ctx, name, opts...)
 }
 
 // end marks the span with what was answered, and ends it.
