@@ -36,7 +36,8 @@ type item struct {
 	clid, waba string
 	body       []byte // the event as Meta is sent it
 
-	claim    dedup.Claim
+	asked    *dedup.Message // nil until its key is claimed
+	claim    *dedup.Claim   // the answer; nil like asked
 	attempts int // calls that carried it, this pass included
 	unsure   bool
 	unknowns int

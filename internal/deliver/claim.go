@@ -60,7 +60,7 @@ func (b *batch) claim() {
 		return
 	}
 	for i, it := range items {
-		it.claim = claims[i]
+		it.asked, it.claim = &msgs[i], &claims[i]
 		b.claimed(it)
 	}
 }
@@ -185,6 +185,14 @@ func (it *item) message() dedup.Message {
 		Key: it.key, Accept: m.Accept, Round: m.Round, Unsure: it.unsure, Unknowns: it.unknowns,
 		Replay: m.Replay, Stream: m.Stream, Seq: m.Seq, Deliveries: m.Deliveries, Note: it.note(),
 	}
+}
+
+// answer is the row of the claim table that the item met, if it asked.
+func (it *item) answer() dedup.Result {
+	if it.claim == nil {
+		return dedup.Unanswered
+	}
+	return it.claim.Result
 }
 
 // note is what the status of the event shows.

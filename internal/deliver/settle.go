@@ -69,10 +69,10 @@ func (b *batch) spare() {
 
 // rule fills in the verdict on an item: the record that it leaves behind.
 func (b *batch) rule(it *item, v *dedup.Verdict) {
-	v.Message, v.Claim = it.message(), it.claim
+	v.Message, v.Claim = it.asked, it.claim
 	v.Next = dedup.Record{
 		State: dedup.Decided, Outcome: string(it.fate.outcome), Reason: string(it.fate.reason),
-		Unsure: it.unsure, Unknowns: it.unknowns, Note: v.Message.Note,
+		Unsure: it.unsure, Unknowns: it.unknowns, Note: it.note(),
 	}
 	if it.fate.step != ending {
 		v.Next.State, v.Next.NextAt = dedup.Waiting, it.fate.at
@@ -87,8 +87,8 @@ func (b *batch) release() {
 	for _, it := range b.items {
 		if it.claim.Held() && it.fate.step == handback {
 			items = append(items, it)
-			msgs = append(msgs, it.message())
-			claims = append(claims, it.claim)
+			msgs = append(msgs, *it.asked)
+			claims = append(claims, *it.claim)
 		}
 	}
 	if len(items) > 0 && !b.persist(items, func(ctx context.Context) error {
@@ -184,7 +184,7 @@ func (b *batch) record() {
 	}
 	for _, it := range items {
 		it.fate.step = ack
-		if it.claim.Result == dedup.Settled {
+		if it.answer() == dedup.Settled {
 			continue // counted when it was decided
 		}
 		b.Metrics.Outcome(it.context(b.ctx), b.tenantID, it.fate.outcome, it.fate.reason, b.Now().Sub(it.msg.AcceptedAt))

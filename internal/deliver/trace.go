@@ -167,7 +167,7 @@ func (it *item) went(stage string) bool {
 	case stageLookup:
 		return it.event != nil && it.event.Clid == ""
 	case stageClaim:
-		return it.claim.Result != 0
+		return it.answer() != 0
 	default:
 		return it.fate.step == ack || it.fate.step == final || it.claim.Held()
 	}
@@ -264,7 +264,7 @@ func (b *batch) logPass(it *item) {
 		slog.String("tenant", it.msg.Tenant), slog.String("event_id", it.msg.EventID),
 		slog.String("event_name", string(it.msg.EventName)), slog.String("accept", it.msg.Accept),
 		slog.String("trace_id", traceID(it.msg.Trace)), slog.String("stream", it.msg.Stream), slog.Uint64("seq", it.msg.Seq),
-		slog.String("claim", it.claim.Result.String()), slog.String("outcome", string(it.fate.outcome)),
+		slog.String("claim", it.answer().String()), slog.String("outcome", string(it.fate.outcome)),
 		slog.String("reason", string(it.fate.reason)), slog.Int("attempts", it.attempts), slog.Time("next_at", it.fate.at))
 }
 

@@ -42,7 +42,7 @@ func BenchmarkClaimAndSettle(b *testing.B) {
 			b.Fatal(err)
 		}
 		for i := range verdicts {
-			verdicts[i] = dedup.Verdict{Message: msgs[i], Claim: claims[i], Next: dedup.Record{
+			verdicts[i] = dedup.Verdict{Message: &msgs[i], Claim: &claims[i], Next: dedup.Record{
 				State: dedup.Decided, Outcome: "delivered", Note: msgs[i].Note,
 			}}
 		}

@@ -107,15 +107,16 @@ type Claim struct {
 }
 
 // Held reports whether the claim holds the key.
-func (c Claim) Held() bool {
-	return c.Result.holds()
+func (c *Claim) Held() bool {
+	return c != nil && c.Result.holds()
 }
 
-// Verdict is what became of a message, to be written as its key's record.
+// Verdict is what became of a message, to be written as its key's record. Message
+// and Claim are large and pointed to: there are a thousand in a batch.
 type Verdict struct {
-	Message Message
+	Message *Message
 	// Claim is the answer that Message got; its Record names the nonce.
-	Claim Claim
+	Claim *Claim
 	// Next is the record to write: Waiting or Decided. Accept, Round, Nonce and
 	// At are filled in by the store, Unsure and Unknowns are merged with those of
 	// the message and the claim.

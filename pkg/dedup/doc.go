@@ -32,7 +32,7 @@
 // is only shown, deferring.go.
 // Redis only stores: a claim is SET NX GET, and every other transition compares
 // the record with the one that was decided on and swaps it, or decides again.
-// All commands name one key, so the keys spread over a cluster.
+// All commands of a cluster name one key, so the keys spread over it.
 //
 // # Lost memory
 //

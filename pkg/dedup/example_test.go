@@ -44,7 +44,7 @@ func Example() {
 
 	// ... Meta took it.
 	settled, err := store.Settle(ctx, []dedup.Verdict{{
-		Message: first, Claim: claims[0],
+		Message: &first, Claim: &claims[0],
 		Next: dedup.Record{State: dedup.Decided, Outcome: "delivered"},
 	}})
 	if err != nil {

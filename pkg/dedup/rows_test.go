@@ -65,7 +65,7 @@ func fakeCases() []fakeCase {
 			c := claim(t, s, m, dedup.Fresh)
 			once(f, repeated)
 			next := dedup.Record{State: dedup.Decided, Outcome: "delivered"}
-			settled, err := s.Settle(ctx, []dedup.Verdict{{Message: m, Claim: c, Next: next}})
+			settled, err := s.Settle(ctx, []dedup.Verdict{{Message: &m, Claim: &c, Next: next}})
 			if err != nil || !settled[0].Stands || settled[0].Record.Unsure {
 				t.Fatalf("Settle = %+v, %v; want a sure delivery", settled, err)
 			}
@@ -73,7 +73,7 @@ func fakeCases() []fakeCase {
 		{"deferred: beside a decision nothing is left that would outlive it", func(t testing.TB, s *dedup.Redis, f *fakeRedis) {
 			c := claim(t, s, m, dedup.Fresh)
 			next := dedup.Record{State: dedup.Decided, Outcome: "delivered"}
-			if _, err := s.Settle(ctx, []dedup.Verdict{{Message: m, Claim: c, Next: next}}); err != nil {
+			if _, err := s.Settle(ctx, []dedup.Verdict{{Message: &m, Claim: &c, Next: next}}); err != nil {
 				t.Fatal(err)
 			}
 			before := f.snapshot()
@@ -87,7 +87,7 @@ func fakeCases() []fakeCase {
 		{"a lost race is decided again", func(t testing.TB, s *dedup.Redis, f *fakeRedis) {
 			c := claim(t, s, m, dedup.Fresh)
 			wait := dedup.Record{State: dedup.Waiting}
-			if _, err := s.Settle(ctx, []dedup.Verdict{{Message: m, Claim: c, Next: wait}}); err != nil {
+			if _, err := s.Settle(ctx, []dedup.Verdict{{Message: &m, Claim: &c, Next: wait}}); err != nil {
 				t.Fatal(err)
 			}
 			// b claims between a's look at W and a's swap.

@@ -3,6 +3,8 @@ package dedup
 import (
 	"context"
 	"errors"
+
+	"github.com/redis/go-redis/v9"
 )
 
 // errContended is what a key that changes under every attempt ends in.
@@ -17,7 +19,7 @@ func (s *Redis) Settle(ctx context.Context, verdicts []Verdict) ([]Settlement, e
 	now := s.now()
 	open := make([]int, 0, len(verdicts)) // indexes of verdicts still to be written
 	swaps := make([]op, 0, 2*len(verdicts))
-	drops := make([]op, 0, len(verdicts))
+	drops := make([]string, 0, len(verdicts))
 	texts := newTexts(2 * len(verdicts))
 
 	// write rules on verdict i over what was found and queues what is to be written.
@@ -48,7 +50,7 @@ func (s *Redis) Settle(ctx context.Context, verdicts []Verdict) ([]Settlement, e
 		write(i, texts.encode(&v.Claim.Record), &v.Claim.Record, false)
 		if v.Next.State == Decided {
 			// Q has said what it had to say, and would only take room.
-			drops = append(drops, op{verb: drop, key: queuedPrefix + v.Message.Key})
+			drops = append(drops, queuedPrefix+v.Message.Key)
 		}
 	}
 
@@ -57,7 +59,7 @@ func (s *Redis) Settle(ctx context.Context, verdicts []Verdict) ([]Settlement, e
 			return nil, errContended
 		}
 		indexes, sent := open, swaps
-		replies, err := s.send(ctx, append(sent[:len(sent):len(sent)], drops...))
+		replies, err := s.send(ctx, s.drop(sent, drops))
 		if err != nil {
 			return nil, err
 		}
@@ -70,4 +72,17 @@ func (s *Redis) Settle(ctx context.Context, verdicts []Verdict) ([]Settlement, e
 		}
 	}
 	return settled, nil
+}
+
+// drop adds the removal of keys to ops: in one command, which costs the server and
+// us a fraction of one for each, unless the keys are spread over a cluster.
+func (s *Redis) drop(ops []op, keys []string) []op {
+	ops = ops[:len(ops):len(ops)]
+	if _, cluster := s.rdb.(*redis.ClusterClient); !cluster && len(keys) > 0 {
+		return append(ops, op{verb: drop, key: keys[0], more: keys[1:]})
+	}
+	for _, k := range keys {
+		ops = append(ops, op{verb: drop, key: k})
+	}
+	return ops
 }

@@ -19,6 +19,7 @@ type op struct {
 	old  string // swap only: what must be found; "" for nothing
 	new  string // create and swap; "" deletes
 	ttl  time.Duration
+	more []string // drop only: further keys
 }
 
 type verb int
@@ -71,6 +72,9 @@ func commands(ctx context.Context, ops []op, only []int, sha bool) []redis.Cmder
 			args = append(args, name, script, "1", &o.key, &o.old, &o.new, px)
 		case drop:
 			args = append(args, "unlink", &o.key)
+			for i := range o.more {
+				args = append(args, &o.more[i])
+			}
 		default:
 			args = append(args, "get", &o.key)
 		}

@@ -176,7 +176,7 @@ func (w *world) send(j *job) {
 }
 
 func (w *world) settle(ctx context.Context, j *job) {
-	settled, err := w.store.Settle(ctx, []dedup.Verdict{{Message: j.m, Claim: j.claim, Next: j.next}})
+	settled, err := w.store.Settle(ctx, []dedup.Verdict{{Message: &j.m, Claim: &j.claim, Next: j.next}})
 	switch {
 	case j.stage == over:
 	case err != nil:

@@ -120,7 +120,7 @@ func (k *kit) claim(m dedup.Message, want dedup.Result) dedup.Claim {
 // settle settles m's claim and wants the verdict to stand, or not.
 func (k *kit) settle(m dedup.Message, c dedup.Claim, next dedup.Record, stands bool) dedup.Record {
 	k.Helper()
-	settled, err := k.Store.Settle(context.Background(), []dedup.Verdict{{Message: m, Claim: c, Next: next}})
+	settled, err := k.Store.Settle(context.Background(), []dedup.Verdict{{Message: &m, Claim: &c, Next: next}})
 	if err != nil {
 		k.Fatalf("Settle: %v", err)
 	}

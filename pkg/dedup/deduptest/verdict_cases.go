@@ -170,9 +170,10 @@ func verdictCases() []testCase {
 		{"each verdict of a batch meets its own row", func(k *kit) {
 			m, other := event("a", 1), event("a", 2)
 			other.Key = "other"
+			mine, its := k.claim(m, dedup.Fresh), k.claim(other, dedup.Fresh)
 			verdicts := []dedup.Verdict{
-				{Message: m, Claim: k.claim(m, dedup.Fresh), Next: decided("delivered", "")},
-				{Message: other, Claim: k.claim(other, dedup.Fresh), Next: decided("dead", "expired")},
+				{Message: &m, Claim: &mine, Next: decided("delivered", "")},
+				{Message: &other, Claim: &its, Next: decided("dead", "expired")},
 			}
 			owner := k.claim(redelivered(other), dedup.Interrupted)
 			settled, err := k.Store.Settle(context.Background(), verdicts)

@@ -199,7 +199,7 @@ func (w *world) settle(ctx context.Context, from, n int) error {
 		for i := range verdicts {
 			note := msgs[i].Note
 			note.Attempts, note.FbtraceID = 1, line(from+i).FbtraceID
-			verdicts[i] = dedup.Verdict{Message: msgs[i], Claim: claims[i], Next: dedup.Record{
+			verdicts[i] = dedup.Verdict{Message: &msgs[i], Claim: &claims[i], Next: dedup.Record{
 				State: dedup.Decided, Outcome: string(events.Delivered), Note: note,
 			}}
 		}
