@@ -38,7 +38,7 @@ type item struct {
 
 	asked    *dedup.Message // nil until its key is claimed
 	claim    *dedup.Claim   // the answer; nil like asked
-	attempts int // calls that carried it, this pass included
+	attempts int            // calls that carried it, this pass included
 	unsure   bool
 	unknowns int
 

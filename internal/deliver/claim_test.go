@@ -291,6 +291,20 @@ func TestNoRequestAfterTheDeadline(t *testing.T) {
 	}
 }
 
+// A line that stalls hands over what JetStream has handed out long ago, and to
+// another worker since: this one must not send it.
+func TestNoRequestForWhatTheLineHeldUp(t *testing.T) {
+	for held, sent := range map[time.Duration]bool{75 * time.Second: true, 75*time.Second + time.Millisecond: false} {
+		f := setup(t)
+		m := f.message(f.event(events.Lead, "order-1"))
+		m.Asked = m.Received.Add(-held)
+		got := f.deliver(m)[0]
+		if sent != (len(f.graph.calls) == 1) || sent != (got.Action == queue.Ack) {
+			t.Errorf("held up for %v: %+v, %d calls", held, got, len(f.graph.calls))
+		}
+	}
+}
+
 func TestShutdownIsNoAttempt(t *testing.T) {
 	f := setup(t)
 	ctx, cancel := context.WithCancel(t.Context())

@@ -157,11 +157,19 @@ func (d *Deliverer) Deliver(ctx context.Context, tenant string, msgs []*queue.Me
 	return b.decisions()
 }
 
+// handedOut is when AckWait began for a message, or a little before.
+func handedOut(m *queue.Message) time.Time {
+	if m.Asked.IsZero() {
+		return m.Received
+	}
+	return m.Asked
+}
+
 // deadline is the latest time at which a request may start for a message: after
 // it the message could be in another worker's hands before Meta has answered.
 // Five seconds are for the clocks and the way of the ack, or half of what there
 // is where AckWait is short.
 func (d *Deliverer) deadline(m *queue.Message) time.Time {
 	left := d.AckWait - d.GraphTimeout
-	return m.Received.Add(max(left-5*time.Second, left/2))
+	return handedOut(m).Add(max(left-5*time.Second, left/2))
 }

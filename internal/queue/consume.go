@@ -89,7 +89,7 @@ func (l *puller) read(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer func() { l.handOut(in.close()) }()
+	defer func() { l.handOut(in.close(), in.asked) }()
 	for {
 		slots, err := l.q.budget.take(ctx, l.request())
 		if err != nil {
@@ -120,12 +120,14 @@ func (l *puller) pull(ctx context.Context, in *inlet, slots *grant) error {
 	if l.size > quietPull {
 		wait = burstWait
 	}
+	// What comes counts as handed out when it was asked for.
+	wait = min(wait, l.q.cfg.AckWait/16)
 	got := 0
 	err := in.pull(ctx, *slots, wait, func(batch []*nats.Msg) {
 		got += len(batch)
 		var msgs []*Message
 		for _, m := range batch {
-			if msg := l.q.receive(m, slots); msg != nil {
+			if msg := l.q.receive(m, slots, in.asked); msg != nil {
 				msgs = append(msgs, msg)
 			}
 		}
@@ -140,10 +142,10 @@ func (l *puller) pull(ctx context.Context, in *inlet, slots *grant) error {
 // handOut hands out what the server had sent when the inlet was closed, over and
 // above the slots. It is not handed back, since a message that was would look,
 // after an incident, like one that a dead worker may have sent.
-func (l *puller) handOut(batch []*nats.Msg) {
+func (l *puller) handOut(batch []*nats.Msg, asked time.Time) {
 	var msgs []*Message
 	for _, m := range batch {
-		if msg := l.q.receive(m, nil); msg != nil {
+		if msg := l.q.receive(m, nil, asked); msg != nil {
 			msgs = append(msgs, msg)
 		}
 	}
@@ -159,9 +161,9 @@ func (q *Queue) refuse(m *nats.Msg, meta *nats.MsgMetadata) {
 	}
 }
 
-// receive makes a message of what JetStream delivered, and pays for it from
-// slots, where there are any; nil when it is in hand already.
-func (q *Queue) receive(m *nats.Msg, slots *grant) *Message {
+// receive makes a message of what JetStream delivered after it was asked, and pays
+// for it from slots, where there are any; nil when it is in hand already.
+func (q *Queue) receive(m *nats.Msg, slots *grant, asked time.Time) *Message {
 	meta, err := m.Metadata()
 	if err != nil {
 		// Only a delivery has an ack subject, so there is nothing to settle.
@@ -189,6 +191,7 @@ func (q *Queue) receive(m *nats.Msg, slots *grant) *Message {
 		Stream:     meta.Stream,
 		Seq:        meta.Sequence.Stream,
 		Deliveries: meta.NumDelivered,
+		Asked:      asked,
 		Received:   q.now(),
 		hand:       h,
 	}

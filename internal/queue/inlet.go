@@ -36,6 +36,11 @@ type inlet struct {
 	sub    *nats.Subscription
 	msgs   chan *nats.Msg
 	closed chan struct{}
+	now    func() time.Time
+	// asked is when the oldest request was made that may still be served: nothing
+	// that comes was sent before it, however long the line held it.
+	asked   time.Time
+	pending bool // there is such a request
 }
 
 func (q *Queue) openInlet(d durable) (*inlet, error) {
@@ -45,6 +50,7 @@ func (q *Queue) openInlet(d durable) (*inlet, error) {
 		inbox:  q.nc.NewInbox() + ".",
 		msgs:   make(chan *nats.Msg, 2*burstPull),
 		closed: make(chan struct{}),
+		now:    q.now,
 	}
 	var err error
 	if in.sub, err = q.nc.ChanSubscribe(in.inbox+"*", in.msgs); err != nil {
@@ -65,6 +71,9 @@ type pullRequest struct {
 // pull asks for what fits into slots and calls use with what comes, as it comes,
 // until the request is served or has expired, or ctx ends.
 func (in *inlet) pull(ctx context.Context, slots grant, wait time.Duration, use func([]*nats.Msg)) error {
+	if !in.pending {
+		in.asked, in.pending = in.now(), true
+	}
 	in.serial++
 	reply := in.inbox + strconv.Itoa(in.serial)
 	body, err := json.Marshal(pullRequest{slots.msgs, slots.bytes, wait})
@@ -89,10 +98,12 @@ func (in *inlet) pull(ctx context.Context, slots grant, wait time.Duration, use 
 				left -= len(batch)
 			}
 			if status != nil {
+				in.pending = false
 				return statusError(status)
 			}
 		}
 	}
+	in.pending = false
 	return nil
 }
 

@@ -51,8 +51,11 @@ type Message struct {
 	Data       []byte // the encoded event; undecodable bytes are kept as they came
 	Stream     string
 	Seq        uint64
-	Deliveries uint64    // JetStream's NumDelivered
-	Received   time.Time // when it was handed to this process; monotonic
+	Deliveries uint64 // JetStream's NumDelivered
+	// Asked is the earliest that JetStream can have handed it out, by our clock:
+	// AckWait counts from then on, and a line that stalls may hold it for longer.
+	Asked    time.Time
+	Received time.Time // when it was handed to this process; monotonic
 	// Fault says what is wrong with the headers; nil when they are whole. The
 	// envelope of a message with a fault is made up as far as it was needed to
 	// bury it: such a message is undecodable, whatever its Data.

@@ -52,7 +52,9 @@ func TestReplayKilled(t *testing.T) {
 		if replay.Exit(within); !replay.Killed() {
 			t.Errorf("the replay was over before it could be killed")
 		}
-		left = len(s.Letters())
+		if left = len(s.Letters()); left < count/4 {
+			break // too few to be quick enough once more
+		}
 		t.Logf("killed with %d letters left", left)
 	}
 	mustRun(s, "dlq", "replay", "--rate", "0")
@@ -95,7 +97,10 @@ func killAt(s *harness.Stack, seen <-chan *nats.Msg, n int, args ...string) bool
 		select {
 		case <-seen:
 		case <-c.Done():
-			return false
+			if len(seen) == 0 {
+				return false
+			}
+			<-seen
 		}
 	}
 	c.Signal(syscall.SIGKILL)

@@ -54,6 +54,7 @@ const (
 func outages() []outage {
 	nothing := func(*harness.Stack) {}
 	claimed := func(s *harness.Stack) { s.DoubtClaimed("Redis was away for longer than AckWait") }
+	again := func(s *harness.Stack) { s.DoubtHandedOut("Redis was replaced a second time within 2 x AckWait") }
 	handedOut := func(s *harness.Stack) {
 		s.DoubtHandedOut("Redis was away for longer than AckWait and came back another")
 	}
@@ -68,7 +69,9 @@ func outages() []outage {
 		{name: "redis killed", lasts: brief, begin: kill, end: restart},
 		{name: "redis killed for long", lasts: long, begin: kill, end: restart, doubt: handedOut},
 		{name: "redis flushed", begin: func(s *harness.Stack) { s.Redis.Flush() }, end: nothing},
-		{name: "redis replaced", begin: func(s *harness.Stack) { s.Redis.Replace() }, end: nothing},
+		// Again before 2 x AckWait were over: what came back the last time, and is
+		// in hand once more, might have been sent for all that anyone knows.
+		{name: "redis replaced", begin: func(s *harness.Stack) { s.Redis.Replace() }, end: nothing, doubt: again},
 		{name: "redis frozen", lasts: brief, begin: freeze, end: thaw},
 		{name: "redis frozen for long", lasts: choose(long, 30*time.Second), begin: freeze, end: thaw, doubt: claimed},
 	}
