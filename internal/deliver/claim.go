@@ -166,9 +166,11 @@ func (b *batch) askedRedis(at time.Time) {
 // comeBack brings back, when Redis has had time to recover, an event of which
 // nothing was written. On its first delivery it goes round through the queue,
 // where its deliveries count from one again: handed back it would, after an
-// incident, pass for an event that a dead worker may have sent, and be held.
+// incident, pass for an event that a dead worker may have sent, and be held. So
+// does what was handed out often: it would be ended for it.
 func (b *batch) comeBack(it *item) {
-	if it.msg.Deliveries == 1 && it.event != nil && !b.RetriesFull() {
+	first, often := it.msg.Deliveries == 1 && it.event != nil, it.msg.Deliveries >= maxNaks && it.msg.Fault == nil
+	if (first || often) && !b.RetriesFull() {
 		it.retryAt(events.ReasonTransient, b.Now().Add(redisPause))
 		return
 	}

@@ -263,15 +263,19 @@ func TestRestsGrowWhileRedisRefuses(t *testing.T) {
 	f.store.claimErr = errors.New("OOM command not allowed when used memory > 'maxmemory'")
 	m := f.again(f.message(f.event(events.Lead, "order-1")))
 	var rested time.Duration
-	for ; m.Deliveries <= 20; m = f.again(m) {
+	for ; m.Deliveries < 10; m = f.again(m) {
 		got := f.deliver(m)[0]
 		if got.Action != queue.Nak || got.Delay < 2*time.Second || got.Delay > 2*time.Minute {
 			t.Fatalf("delivery %d: %+v", m.Deliveries, got)
 		}
 		rested += got.Delay
 	}
-	if rested < 20*time.Minute {
-		t.Errorf("20 deliveries take %v", rested)
+	if rested < 5*time.Minute {
+		t.Errorf("9 deliveries take %v", rested)
+	}
+	// From then on its deliveries count from one again.
+	if got := f.deliver(m)[0]; got.Action != queue.Retry {
+		t.Errorf("delivery 10: %+v", got)
 	}
 }
 

@@ -174,7 +174,7 @@ func TestDeadWhileUnsureIsHeld(t *testing.T) {
 		"handed out too often": func(f *fixture, m *queue.Message) {
 			m.Deliveries = 21
 			key := fmt.Sprintf("homing:reading:%s:%d", m.Stream, m.Seq)
-			if err := f.rdb.Set(f.t.Context(), key, 10, 0).Err(); err != nil {
+			if err := f.rdb.SAdd(f.t.Context(), key, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20).Err(); err != nil {
 				f.t.Fatal(err)
 			}
 		},

@@ -36,10 +36,12 @@ type Suspects struct {
 func NewSuspects(rdb redis.UniversalClient) *Suspects { return &Suspects{rdb: rdb} }
 
 // begin sets the mark, and returns how many readings in a row have begun since one
-// ended, this one included.
-func (s *Suspects) begin(ctx context.Context, key string) (int64, error) {
+// ended, this one included. Of one delivery it may be asked twice: the client
+// library repeats what had no answer.
+func (s *Suspects) begin(ctx context.Context, key string, delivery uint64) (int64, error) {
 	pipe := s.rdb.Pipeline()
-	n := pipe.Incr(ctx, key)
+	pipe.SAdd(ctx, key, delivery)
+	n := pipe.SCard(ctx, key)
 	pipe.Expire(ctx, key, readingTTL)
 	if _, err := pipe.Exec(ctx); err != nil {
 		return 0, fmt.Errorf("deliver: suspects: %w", err)
@@ -52,36 +54,43 @@ func (b *batch) suspect() {
 	if b.Suspects == nil {
 		return
 	}
+	marks := true
 	for _, it := range b.items {
-		if it.msg.Deliveries > suspectAfter && it.msg.Fault == nil {
-			b.try(it)
+		switch {
+		case it.msg.Deliveries <= suspectAfter || it.msg.Fault != nil:
+		case marks:
+			marks = b.try(it)
+		default:
+			b.comeBack(it)
 		}
 	}
 }
 
-// try reads one item on trial. When this process survives that, the mark goes.
-func (b *batch) try(it *item) {
+// try reads one item on trial. When this process survives that, the mark goes. It
+// reports whether marks can be left.
+func (b *batch) try(it *item) bool {
 	s, key := b.Suspects, fmt.Sprintf("%s%s:%d", readingKey, it.msg.Stream, it.msg.Seq)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	asked := b.Now()
-	n, err := s.begin(b.ctx, key)
+	n, err := s.begin(b.ctx, key, it.msg.Deliveries)
 	b.askedRedis(asked)
 	switch {
 	case err != nil:
 		// Who can't leave a mark does not read.
 		b.Alarm(err)
 		b.comeBack(it)
-		return
-	case n > maxReadings:
+		return false
+	case n > maxReadings && it.msg.Deliveries > maxDeliveries:
 		it.end(events.Dead, events.ReasonAttemptsExhausted,
 			"handed out 20 times without being claimed; the worker died each time it read this event")
-		return
+		return true
 	}
 	b.read(it.msg)
 	if err := s.rdb.Del(context.WithoutCancel(b.ctx), key).Err(); err != nil {
 		b.Alarm(err)
 	}
+	return true
 }
 
 // read does with a message all that is done before it is claimed, and forgets it.
