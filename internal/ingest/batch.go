@@ -2,7 +2,6 @@ package ingest
 
 import (
 	"net/http"
-	"slices"
 
 	"github.com/homing-dev/homing/internal/tenants"
 	"github.com/homing-dev/homing/pkg/events"
@@ -41,39 +40,27 @@ func (s *Server) sendEvents(c *call) answer {
 		return malformed.answer()
 	}
 	async := c.prefersAsync()
-	items := s.take(c, tenant, bodies, async)
+	items := s.parseAll(tenant, bodies, async)
+	s.look(c.context(), items)
+	s.publish(c.context(), items)
 	return s.batchAnswer(c, items, async)
 }
 
-// takenAtOnce is how many events of a batch are on their way together: enough to
-// wait seldom, and few enough that large batches of many clients fit into memory.
-const takenAtOnce = 250
-
-// take sees to every event of a batch, and finds the ones that it holds twice.
-// Of an event that is stored it keeps what the answer tells.
-func (s *Server) take(c *call, t *tenants.Tenant, bodies [][]byte, async bool) []*item {
-	items := make([]*item, 0, len(bodies))
+// parseAll reads every event, and finds the ones that the batch holds twice.
+func (s *Server) parseAll(t *tenants.Tenant, bodies [][]byte, async bool) []*item {
+	items := make([]*item, len(bodies))
 	first := make(map[events.Key]*item, len(bodies))
-	for some := range slices.Chunk(bodies, takenAtOnce) {
-		from := len(items)
-		for _, body := range some {
-			it := s.parse(t, body, "", async)
-			items = append(items, it)
-			if it.refused != nil {
-				continue
-			}
-			if twin, ok := first[it.key]; ok {
-				it.twin, it.duplicate = twin, true
-				continue
-			}
-			first[it.key] = it
+	for i, body := range bodies {
+		it := s.parse(t, body, "", async)
+		items[i] = it
+		if it.refused != nil {
+			continue
 		}
-		s.look(c.context(), items[from:])
-		s.publish(c.context(), items[from:])
-		for _, it := range items[from:] {
-			e := &it.event
-			it.event = events.Event{Name: e.Name, ID: e.ID, Clid: e.Clid}
+		if twin, ok := first[it.key]; ok {
+			it.twin, it.duplicate = twin, true
+			continue
 		}
+		first[it.key] = it
 	}
 	return items
 }

@@ -2,7 +2,9 @@ package ingest
 
 import (
 	"context"
+	"errors"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 )
@@ -11,9 +13,9 @@ const (
 	// maxFlights bounds the round trips of one gather under way. More than one
 	// were emptier each, and cost more than the wait for the next.
 	maxFlights = 1
-	// fullFlight is how many questions a round trip carries at most, unless one
-	// asker has more.
-	fullFlight = 1000
+	// fullFlight is how many questions a round trip carries at most. Who has more
+	// goes alone and at once, and holds nobody up.
+	fullFlight = 200
 )
 
 // gather asks a store the questions of many requests in few round trips: a
@@ -30,18 +32,27 @@ type gather[Q, A any] struct {
 	flights int
 }
 
+// errShort is a store that leaves questions out: whose answers are whose?
+var errShort = errors.New("ingest: the store did not answer every question")
+
 // asked is the questions of one request; its answers are there once done is
 // closed.
 type asked[Q, A any] struct {
+	ctx       context.Context
 	questions []Q
 	answers   []A
 	err       error
 	done      chan struct{}
 }
 
-// start sends the questions on their way; what it returns has their answers.
-func (g *gather[Q, A]) start(questions []Q) *asked[Q, A] {
-	a := &asked[Q, A]{questions: questions, done: make(chan struct{})}
+// start sends the questions on their way; what it returns has their answers. Those
+// of an asker whose ctx ends before they are on their way are not asked.
+func (g *gather[Q, A]) start(ctx context.Context, questions []Q) *asked[Q, A] {
+	a := &asked[Q, A]{ctx: ctx, questions: questions, done: make(chan struct{})}
+	if len(questions) > fullFlight {
+		go g.carry([]*asked[Q, A]{a})
+		return a
+	}
 	g.mu.Lock()
 	g.waiting = append(g.waiting, a)
 	free := g.flights < maxFlights
@@ -55,18 +66,19 @@ func (g *gather[Q, A]) start(questions []Q) *asked[Q, A] {
 	return a
 }
 
-// wait returns the answers, or the error of ctx when it ends before they come.
-func (a *asked[Q, A]) wait(ctx context.Context) ([]A, error) {
+// wait returns the answers, or the error of the asker's ctx when that ends before
+// they come.
+func (a *asked[Q, A]) wait() ([]A, error) {
 	select {
 	case <-a.done:
 		return a.answers, a.err
-	case <-ctx.Done():
+	case <-a.ctx.Done():
 	}
 	select { // an answer that came in time counts, however late we ask for it
 	case <-a.done:
 		return a.answers, a.err
 	default:
-		return nil, ctx.Err()
+		return nil, a.ctx.Err()
 	}
 }
 
@@ -88,6 +100,7 @@ func (g *gather[Q, A]) fly() {
 func (g *gather[Q, A]) board() []*asked[Q, A] {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.waiting = slices.DeleteFunc(g.waiting, func(a *asked[Q, A]) bool { return a.ctx.Err() != nil })
 	n, questions := 0, 0
 	for n < len(g.waiting) && (n == 0 || questions+len(g.waiting[n].questions) <= fullFlight) {
 		questions += len(g.waiting[n].questions)
@@ -117,6 +130,9 @@ func (g *gather[Q, A]) carry(aboard []*asked[Q, A]) {
 	ctx, cancel := context.WithTimeout(context.Background(), g.limit(len(questions)))
 	defer cancel()
 	answers, err := g.ask(ctx, questions)
+	if err == nil && len(answers) != len(questions) {
+		answers, err = nil, errShort
+	}
 	for _, a := range aboard {
 		if n := len(a.questions); len(answers) >= n {
 			a.answers, answers = answers[:n:n], answers[n:]

@@ -38,11 +38,11 @@ func TestGather(t *testing.T) {
 		g, flights := echoes(nil)
 		var askers []*asked[int, int]
 		for i := range 6 {
-			askers = append(askers, g.start([]int{10 * i, 10*i + 1}))
+			askers = append(askers, g.start(t.Context(), []int{10 * i, 10*i + 1}))
 			synctest.Wait()
 		}
 		for i, a := range askers {
-			if answers, err := a.wait(t.Context()); err != nil || !slices.Equal(answers, []int{10 * i, 10*i + 1}) {
+			if answers, err := a.wait(); err != nil || !slices.Equal(answers, []int{10 * i, 10*i + 1}) {
 				t.Errorf("asker %d got %v, %v", i, answers, err)
 			}
 		}
@@ -59,8 +59,8 @@ func TestGather(t *testing.T) {
 func TestGatherTellsEachOfAFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g, _ := echoes(errDown)
-		for _, a := range []*asked[int, int]{g.start([]int{1}), g.start([]int{2}), g.start([]int{3}), g.start([]int{4})} {
-			if answers, err := a.wait(t.Context()); !errors.Is(err, errDown) || answers != nil {
+		for _, a := range []*asked[int, int]{g.start(t.Context(), []int{1}), g.start(t.Context(), []int{2}), g.start(t.Context(), []int{3}), g.start(t.Context(), []int{4})} {
+			if answers, err := a.wait(); !errors.Is(err, errDown) || answers != nil {
 				t.Errorf("got %v, %v", answers, err)
 			}
 		}
@@ -68,18 +68,18 @@ func TestGatherTellsEachOfAFailure(t *testing.T) {
 }
 
 // TestGatherFillsFlights has more questions than one flight takes; who alone has
-// more is not split.
+// more goes alone.
 func TestGatherFillsFlights(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g, flights := echoes(nil)
 		sizes := []int{1, 1, fullFlight - 1, 1, 1, fullFlight + 5, 2}
 		var askers []*asked[int, int]
 		for _, n := range sizes {
-			askers = append(askers, g.start(make([]int, n)))
+			askers = append(askers, g.start(t.Context(), make([]int, n)))
 			synctest.Wait()
 		}
 		for i, a := range askers {
-			if answers, err := a.wait(t.Context()); err != nil || len(answers) != sizes[i] {
+			if answers, err := a.wait(); err != nil || len(answers) != sizes[i] {
 				t.Errorf("asker %d got %d answers, %v", i, len(answers), err)
 			}
 		}
@@ -88,28 +88,46 @@ func TestGatherFillsFlights(t *testing.T) {
 			carried = append(carried, len(f))
 		}
 		slices.Sort(carried)
-		if want := []int{1, 2, 2, fullFlight, fullFlight + 5}; !slices.Equal(carried, want) {
+		if want := []int{1, 4, fullFlight, fullFlight + 5}; !slices.Equal(carried, want) {
 			t.Errorf("flights carried %v, want %v", carried, want)
 		}
 	})
 }
 
-// TestGatherLeavesTheLate has an asker that doesn't wait: the others get theirs.
+// TestGatherLeavesTheLate has askers that don't wait: one whose question is on its
+// way, whose answer counts all the same, and one whose question is never asked.
 func TestGatherLeavesTheLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g, _ := echoes(nil)
-		hasty, patient := g.start([]int{1}), g.start([]int{2})
+		g, flights := echoes(nil)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 		defer cancel()
-		if _, err := hasty.wait(ctx); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("the hasty one got %v", err)
+		hasty := g.start(ctx, []int{1})
+		synctest.Wait()
+		gone, patient := g.start(ctx, []int{2}), g.start(t.Context(), []int{3})
+		for _, a := range []*asked[int, int]{hasty, gone} {
+			if _, err := a.wait(); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("a hasty one got %v", err)
+			}
 		}
-		if answers, err := patient.wait(t.Context()); err != nil || !slices.Equal(answers, []int{2}) {
+		if answers, err := patient.wait(); err != nil || !slices.Equal(answers, []int{3}) {
 			t.Errorf("the patient one got %v, %v", answers, err)
 		}
-		// The answer has come meanwhile, and counts.
-		if answers, err := hasty.wait(ctx); err != nil || !slices.Equal(answers, []int{1}) {
+		if answers, err := hasty.wait(); err != nil || !slices.Equal(answers, []int{1}) {
 			t.Errorf("the hasty one got %v, %v in the end", answers, err)
 		}
+		if len(*flights) != 2 || !slices.Equal((*flights)[1], []int{3}) {
+			t.Errorf("flights carried %v", *flights)
+		}
 	})
+}
+
+// TestGatherTrustsNoShortAnswer: whose answers would they be?
+func TestGatherTrustsNoShortAnswer(t *testing.T) {
+	g := &gather[int, int]{
+		limit: func(int) time.Duration { return time.Minute },
+		ask:   func(_ context.Context, questions []int) ([]int, error) { return questions[:1], nil },
+	}
+	if answers, err := g.start(t.Context(), []int{1, 2}).wait(); !errors.Is(err, errShort) || answers != nil {
+		t.Errorf("got %v, %v", answers, err)
+	}
 }

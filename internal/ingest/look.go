@@ -104,12 +104,12 @@ func (s *Server) lookForKeys(ctx context.Context, items []*item, limit time.Dura
 	if len(asked) == 0 || !s.memoryAway.try() {
 		return func() {}
 	}
-	reply := s.keys.start(looks)
+	reply := s.keys.start(ctx, looks)
 	return func() {
 		for _, it := range asked {
 			it.looked = true
 		}
-		records, err := reply.wait(ctx)
+		records, err := reply.wait()
 		if limit < s.patience.event && errors.Is(err, context.DeadlineExceeded) {
 			return
 		}
@@ -168,9 +168,9 @@ func (s *Server) lookForClicks(ctx context.Context, items []*item) (wait func())
 			queries[i].Trace = true
 		}
 	}
-	reply := s.clids.start(queries)
+	reply := s.clids.start(ctx, queries)
 	return func() {
-		found, err := reply.wait(ctx)
+		found, err := reply.wait()
 		defer span.End()
 		linkClicks(span, found)
 		if !errors.Is(err, clicks.ErrIncomplete) {

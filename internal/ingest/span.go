@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
@@ -23,7 +24,7 @@ func (s *Server) startServer(r *http.Request, found route) (context.Context, tra
 	}
 	name := "HTTP"
 	if found.path != "" {
-		name = found.method + " " + found.path
+		name = method(r.Method) + " " + found.path
 	}
 	ctx, span := s.tracer.Start(ctx, name, trace.WithSpanKind(trace.SpanKindServer))
 	if !span.IsRecording() {
@@ -31,12 +32,12 @@ func (s *Server) startServer(r *http.Request, found route) (context.Context, tra
 	}
 	span.SetAttributes(
 		attribute.String("http.request.method", method(r.Method)),
-		attribute.String("url.path", r.URL.Path),
 		attribute.String("url.scheme", scheme(r)),
 		attribute.String("network.protocol.version", strconv.Itoa(r.ProtoMajor)+"."+strconv.Itoa(r.ProtoMinor)),
 	)
 	if found.path != "" {
-		span.SetAttributes(attribute.String("http.route", found.path))
+		// An unknown path may be anything, a phone number too.
+		span.SetAttributes(attribute.String("http.route", found.path), attribute.String("url.path", excerpt(r.URL.Path)))
 	}
 	host, port := r.Host, 0
 	if h, p, err := net.SplitHostPort(r.Host); err == nil {
@@ -49,11 +50,15 @@ func (s *Server) startServer(r *http.Request, found route) (context.Context, tra
 	if peer, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
 		span.SetAttributes(attribute.String("network.peer.address", peer))
 	}
-	if agent := r.UserAgent(); agent != "" {
+	if agent := excerpt(r.UserAgent()); agent != "" {
 		span.SetAttributes(attribute.String("user_agent.original", agent))
 	}
 	return ctx, span
 }
+
+// excerpt is as much of what a client sent as a span should hold, in UTF-8: an export
+// that holds anything else fails whole.
+func excerpt(s string) string { return strings.ToValidUTF8(s[:min(len(s), 256)], "?") }
 
 // startChild begins a span within a request's, unless that one is not recorded:
 // what is published then names the request's own span as its parent.

@@ -157,10 +157,17 @@ func (p *pod) asks(probe *probe) error {
 // run runs a command of an operator and returns what it prints.
 func (c *cluster) run(args ...string) string {
 	c.t.Helper()
+	out, code := c.try(args...)
+	if code != 0 {
+		c.t.Fatalf("homing %s: exit code %d\n%s", strings.Join(args, " "), code, out)
+	}
+	return out
+}
+
+func (c *cluster) try(args ...string) (out string, code int) {
+	c.t.Helper()
 	p := c.pod("CronJob", "homing-audit", "operator", args...)
 	p.Start()
-	if code := p.Exit(upWithin); code != 0 {
-		c.t.Fatalf("homing %s: exit code %d\n%s", strings.Join(args, " "), code, p.Output())
-	}
-	return p.Output()
+	code = p.Exit(upWithin)
+	return p.Output(), code
 }

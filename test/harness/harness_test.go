@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -139,11 +140,12 @@ func TestSpansAreSearched(t *testing.T) {
 func TestWitnessNotesLostAnswers(t *testing.T) {
 	t.Parallel()
 	var d doubts
-	cut := true
+	var cut atomic.Bool
+	cut.Store(true)
 	h := &witness{
 		doubts: &d, texts: map[string]bool{}, tenant: func(string) Tenant { return Tenant{ID: "acme"} },
 		next: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
-			if cut {
+			if cut.Load() {
 				panic(http.ErrAbortHandler)
 			}
 		}),
@@ -157,7 +159,7 @@ func TestWitnessNotesLostAnswers(t *testing.T) {
 		}
 	}
 	post("cut")
-	cut = false
+	cut.Store(false)
 	post("fine")
 	if !d.has(events.MakeKey("acme", "Lead", "cut")) || d.has(events.MakeKey("acme", "Lead", "fine")) || d.len() != 1 {
 		t.Errorf("doubts %v", d.keys)
