@@ -142,6 +142,6 @@ func trimmed(n float64) string {
 func defaultLoad() load {
 	return load{
 		Peak: 8, Batch: 25, ClicksPerEvent: 0.5, Busy: 0.6, Outage: 4,
-		APIMicros: 60, WorkerMicros: 15, NATSMicros: 40, RedisMicros: 15,
+		APIMicros: 115, WorkerMicros: 31, NATSMicros: 69, RedisMicros: 35,
 	}
 }
