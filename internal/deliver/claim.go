@@ -119,9 +119,11 @@ func (b *batch) handBack(it *item, delay time.Duration) {
 
 // late brings back an item whose request could by now outlive its claim. One that
 // was late when its turn came has waited for others, as all do in an incident:
-// handed back it would be held for sent, as comeBack tells.
+// handed back it would be held for sent, as comeBack tells. So would one that is
+// still this worker's alone.
 func (b *batch) late(it *item) {
-	if it.msg.Deliveries == 1 && b.started.After(b.deadline(it.msg)) {
+	alone := b.Now().Before(handedOut(it.msg).Add(b.AckWait))
+	if it.msg.Deliveries == 1 && (alone || b.started.After(b.deadline(it.msg))) {
 		b.comeBack(it)
 	} else {
 		b.handBack(it, 0)

@@ -157,7 +157,7 @@ func (d *Deliverer) Deliver(ctx context.Context, tenant string, msgs []*queue.Me
 	return b.decisions()
 }
 
-// handedOut is when AckWait began for a message, or a little before.
+// handedOut is when AckWait began for a message, within the seconds to spare.
 func handedOut(m *queue.Message) time.Time {
 	if m.Asked.IsZero() {
 		return m.Received

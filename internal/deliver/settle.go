@@ -115,10 +115,10 @@ const lastWrites = 3 * time.Second
 // truth. What it did not write, whoever is handed the messages next finds out by
 // the claims that stand.
 func (b *batch) persist(items []*item, f func(context.Context) error) bool {
-	until := handedOut(items[0].msg)
+	until := items[0].msg.Received
 	for _, it := range items {
-		if at := handedOut(it.msg); at.Before(until) {
-			until = at
+		if it.msg.Received.Before(until) {
+			until = it.msg.Received
 		}
 	}
 	until = until.Add(b.AckWait - time.Second)

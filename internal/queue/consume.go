@@ -19,6 +19,9 @@ const (
 	burstPull  = 1000
 	quietWait  = 2 * time.Second
 	burstWait  = 250 * time.Millisecond
+	// stalled is longer than a request is ever open: what comes later was held up
+	// on its way.
+	stalled = quietWait + patience
 
 	// lanesEvery is how often Consume looks for lanes that were added.
 	lanesEvery = 15 * time.Second
@@ -120,8 +123,6 @@ func (l *puller) pull(ctx context.Context, in *inlet, slots *grant) error {
 	if l.size > quietPull {
 		wait = burstWait
 	}
-	// What comes counts as handed out when it was asked for.
-	wait = min(wait, l.q.cfg.AckWait/16)
 	got := 0
 	err := in.pull(ctx, *slots, wait, func(batch []*nats.Msg) {
 		got += len(batch)
@@ -191,9 +192,11 @@ func (q *Queue) receive(m *nats.Msg, slots *grant, asked time.Time) *Message {
 		Stream:     meta.Stream,
 		Seq:        meta.Sequence.Stream,
 		Deliveries: meta.NumDelivered,
-		Asked:      asked,
 		Received:   q.now(),
 		hand:       h,
+	}
+	if msg.Received.Sub(asked) > stalled {
+		msg.Asked = asked
 	}
 	msg.Envelope, msg.Fault = openEnvelope(m.Subject, m.Header, h.place, meta.Timestamp)
 	return msg

@@ -52,8 +52,8 @@ type Message struct {
 	Stream     string
 	Seq        uint64
 	Deliveries uint64 // JetStream's NumDelivered
-	// Asked is the earliest that JetStream can have handed it out, by our clock:
-	// AckWait counts from then on, and a line that stalls may hold it for longer.
+	// Asked is set for what a line held up on its way: the earliest that JetStream
+	// can have handed it out, by our clock. AckWait counts from then on.
 	Asked    time.Time
 	Received time.Time // when it was handed to this process; monotonic
 	// Fault says what is wrong with the headers; nil when they are whole. The
