@@ -263,7 +263,7 @@ func (b *batch) logPass(it *item) {
 	b.Logger.LogAttrs(b.ctx, slog.LevelDebug, "event",
 		slog.String("tenant", it.msg.Tenant), slog.String("event_id", it.msg.EventID),
 		slog.String("event_name", string(it.msg.EventName)), slog.String("accept", it.msg.Accept),
-		slog.String("trace_id", traceID(it.msg.Trace)), slog.String("stream", it.msg.Stream), slog.Uint64("seq", it.msg.Seq),
+		slog.String("trace_id", traceID(it.msg.Trace)), slog.String("stream", it.msg.Stream), slog.Uint64("seq", it.msg.Seq), slog.Uint64("deliveries", it.msg.Deliveries),
 		slog.String("claim", it.answer().String()), slog.String("outcome", string(it.fate.outcome)),
 		slog.String("reason", string(it.fate.reason)), slog.Int("attempts", it.attempts), slog.Time("next_at", it.fate.at))
 }

@@ -42,7 +42,7 @@ func (q *Queue) readClicks(ctx context.Context, trouble *outage, fn func(context
 	if err != nil {
 		return err
 	}
-	defer func() { q.answerAll(in.close(), q.handBackClick) }()
+	defer in.close(func(batch []*nats.Msg) { q.answerAll(batch, q.handBackClick) })
 	for ctx.Err() == nil {
 		var failed error
 		err := in.pull(ctx, grant{clickPull, burstBytes}, quietWait, func(batch []*nats.Msg) {

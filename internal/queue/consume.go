@@ -17,7 +17,7 @@ const (
 	burstBytes = 8 * mib
 	quietPull  = 16
 	burstPull  = 1000
-	quietWait  = 2 * time.Second
+	quietWait  = time.Second
 	burstWait  = 250 * time.Millisecond
 	// stalled is longer than a request is ever open: what comes later was held up
 	// on its way.
@@ -92,8 +92,8 @@ func (l *puller) read(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer func() { l.handOut(in.close(), in.asked) }()
-	for {
+	defer in.close(func(batch []*nats.Msg) { l.handOut(batch, in.asked) })
+	for ctx.Err() == nil { // else a request would be made that nobody waits for
 		slots, err := l.q.budget.take(ctx, l.request())
 		if err != nil {
 			return nil // ctx has ended
@@ -105,6 +105,7 @@ func (l *puller) read(ctx context.Context) error {
 		}
 		l.outage.over()
 	}
+	return nil
 }
 
 func (l *puller) request() request {

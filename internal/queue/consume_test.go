@@ -305,3 +305,48 @@ func TestHeavy(t *testing.T) {
 		t.Error("still heavy with two events")
 	}
 }
+
+// TestWhoStopsPullingLeavesNothingHandedOut stops and starts again while messages
+// come: each is a first delivery. A second one would, after an incident, pass for an
+// event that a dead worker may have sent.
+func TestWhoStopsPullingLeavesNothingHandedOut(t *testing.T) {
+	const rounds, perRound = 8, 400
+	f := start(t, small())
+	var published sync.WaitGroup
+	defer published.Wait()
+	published.Go(func() { f.fillSlowly(t, rounds*perRound) })
+	var mu sync.Mutex
+	seen := 0
+	for round := 1; round <= rounds; round++ {
+		ctx, cancel := context.WithCancel(f.ctx)
+		err := f.q.Consume(ctx, func(msgs []*queue.Message) {
+			verdicts := make([]queue.Verdict, len(msgs))
+			mu.Lock()
+			for i, m := range msgs {
+				if m.Deliveries != 1 {
+					t.Errorf("message %d: delivery %d", m.Seq, m.Deliveries)
+				}
+				verdicts[i].Action = queue.Ack
+			}
+			if seen += len(msgs); seen >= round*perRound {
+				cancel()
+			}
+			mu.Unlock()
+			f.q.Settle(f.ctx, msgs, verdicts)
+		})
+		cancel()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// fillSlowly publishes one event after the other.
+func (f *fixture) fillSlowly(t testing.TB, n int) {
+	for i := range n {
+		if _, err := f.q.Publish(f.ctx, event(fmt.Sprintf("tenant-%d", i%16), i)); err != nil {
+			t.Error(err)
+			return
+		}
+	}
+}

@@ -28,6 +28,10 @@ const (
 // Fetch has a subscription per request and drops what arrives after it has given
 // a request up; that would hold messages up for AckWait. Here everything that
 // the server sends is handed on, even what comes while it is closed.
+//
+// It is not closed before its request has ended: what the server is about to send
+// to a subscription that is gone comes later, and as a second delivery (nats-server
+// 2.15.2, consumer.go, didNotDeliver), which after an incident passes for sent.
 type inlet struct {
 	nc     *nats.Conn
 	next   string // the subject to ask on
@@ -40,7 +44,10 @@ type inlet struct {
 	// asked is when the oldest request was made that may still be served: nothing
 	// that comes was sent before it, however long the line held it.
 	asked   time.Time
-	pending bool // there is such a request
+	pending bool      // there is such a request
+	reply   string    // of the newest request
+	left    int       // how many messages it may still bring
+	until   time.Time // when it is given up
 }
 
 func (q *Queue) openInlet(d durable) (*inlet, error) {
@@ -75,30 +82,38 @@ func (in *inlet) pull(ctx context.Context, slots grant, wait time.Duration, use 
 		in.asked, in.pending = in.now(), true
 	}
 	in.serial++
-	reply := in.inbox + strconv.Itoa(in.serial)
+	in.reply, in.left, in.until = in.inbox+strconv.Itoa(in.serial), slots.msgs, in.now().Add(wait+patience)
 	body, err := json.Marshal(pullRequest{slots.msgs, slots.bytes, wait})
 	if err != nil {
 		return fmt.Errorf("queue: pull: %w", err)
 	}
-	if err := in.nc.PublishRequest(in.next, reply, body); err != nil {
+	if err := in.nc.PublishRequest(in.next, in.reply, body); err != nil {
+		in.left = 0
 		return fmt.Errorf("%w: pull: %w", ErrUnavailable, err)
 	}
-	lost := time.NewTimer(wait + patience)
+	return in.await(ctx, use)
+}
+
+// await calls use with what the newest request brings, until it has ended, is
+// given up, or ctx ends.
+func (in *inlet) await(ctx context.Context, use func([]*nats.Msg)) error {
+	lost := time.NewTimer(in.until.Sub(in.now()))
 	defer lost.Stop()
-	for left := slots.msgs; left > 0; {
+	for in.left > 0 {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-lost.C:
+			in.left = 0
 			return nil // the next request will tell what is wrong
 		case m := <-in.msgs:
-			batch, status := in.gather(m, reply)
+			batch, status := in.gather(m)
 			if len(batch) > 0 {
 				use(batch)
-				left -= len(batch)
+				in.left -= len(batch)
 			}
 			if status != nil {
-				in.pending = false
+				in.pending, in.left = false, 0
 				return statusError(status)
 			}
 		}
@@ -107,14 +122,14 @@ func (in *inlet) pull(ctx context.Context, slots grant, wait time.Duration, use 
 	return nil
 }
 
-// gather adds to m what is there already, up to the status that ends the request
-// of reply.
-func (in *inlet) gather(m *nats.Msg, reply string) (batch []*nats.Msg, status *nats.Msg) {
+// gather adds to m what is there already, up to the status that ends the newest
+// request.
+func (in *inlet) gather(m *nats.Msg) (batch []*nats.Msg, status *nats.Msg) {
 	for {
 		switch {
 		case !strings.HasPrefix(m.Subject, in.inbox):
 			batch = append(batch, m)
-		case m.Subject == reply && m.Header.Get("Status") != "100": // 100 is a heartbeat
+		case m.Subject == in.reply && m.Header.Get("Status") != "100": // 100 is a heartbeat
 			return batch, m
 		}
 		if len(batch) == handOver {
@@ -142,8 +157,12 @@ func statusError(m *nats.Msg) error {
 	}
 }
 
-// close ends the subscription and returns what the server had sent by then.
-func (in *inlet) close() []*nats.Msg {
+// close waits for the request under way, ends the subscription, and calls use with
+// what came by then.
+func (in *inlet) close(use func([]*nats.Msg)) {
+	if in.left > 0 {
+		_ = in.await(context.Background(), use) // nobody asks again
+	}
 	if err := in.sub.Drain(); err == nil {
 		t := time.NewTimer(drainWait)
 		defer t.Stop()
@@ -160,7 +179,8 @@ func (in *inlet) close() []*nats.Msg {
 				rest = append(rest, m)
 			}
 		default:
-			return rest
+			use(rest)
+			return
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"strconv"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -58,11 +59,15 @@ var ports = struct {
 	given map[int]bool
 }{given: map[int]bool{}}
 
-// Addr returns a loopback address that nobody listens on.
+// Addr returns a loopback address that nobody listens on. A process that was just
+// forked has a copy of every socket until it executes its program, and would keep
+// the port taken after the probe is closed: hence the fork lock.
 func Addr(t testing.TB) string {
 	t.Helper()
 	ports.Lock()
 	defer ports.Unlock()
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	for range 1000 {
 		port := 10_000 + rand.IntN(20_000)
 		addr := fmt.Sprintf("127.0.0.1:%d", port)
