@@ -20,7 +20,7 @@ import (
 // out then may be unsure, and nothing else; what is to be held is not sent twice.
 func TestFlushAndKill(t *testing.T) {
 	t.Parallel()
-	s := start(t, harness.Options{Workers: 3, Env: roomy()})
+	s := start(t, harness.Options{Workers: 3})
 	s.Fault(sandbox.Fault{Action: sandbox.Action{Latency: 200 * time.Millisecond}})
 	for round := range choose(1, 4) {
 		prefix := fmt.Sprintf("round-%d", round)

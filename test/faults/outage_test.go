@@ -53,14 +53,6 @@ const (
 
 func outages() []outage {
 	nothing := func(*harness.Stack) {}
-	// The new server knows of no claim, and some of what is in hand comes back: a
-	// second delivery passes for one that was sent.
-	inHand := func(s *harness.Stack) {
-		for range 50 {
-			s.DoubtHandedOut("Redis was replaced while it was in hand")
-			harness.Pass(100 * time.Millisecond)
-		}
-	}
 	claimed := func(s *harness.Stack) { s.DoubtClaimed("Redis was away for longer than AckWait") }
 	handedOut := func(s *harness.Stack) {
 		s.DoubtHandedOut("Redis was away for longer than AckWait and came back another")
@@ -76,7 +68,7 @@ func outages() []outage {
 		{name: "redis killed", lasts: brief, begin: kill, end: restart},
 		{name: "redis killed for long", lasts: long, begin: kill, end: restart, doubt: handedOut},
 		{name: "redis flushed", begin: func(s *harness.Stack) { s.Redis.Flush() }, end: nothing},
-		{name: "redis replaced", begin: func(s *harness.Stack) { s.Redis.Replace() }, end: inHand},
+		{name: "redis replaced", begin: func(s *harness.Stack) { s.Redis.Replace() }, end: nothing},
 		{name: "redis frozen", lasts: brief, begin: freeze, end: thaw},
 		{name: "redis frozen for long", lasts: choose(long, 30*time.Second), begin: freeze, end: thaw, doubt: claimed},
 	}
@@ -86,7 +78,7 @@ func TestOutages(t *testing.T) {
 	for _, o := range outages() {
 		t.Run(strings.ReplaceAll(o.name, " ", "-"), func(t *testing.T) {
 			t.Parallel()
-			s := start(t, harness.Options{Workers: 2, Env: o.env()})
+			s := start(t, harness.Options{Workers: 2})
 			l := startLoad(s, "order", 8, 20*time.Millisecond)
 			for range choose(1, 3) {
 				l.await(t, 200)
@@ -96,17 +88,6 @@ func TestOutages(t *testing.T) {
 			l.finish(s)
 		})
 	}
-}
-
-// roomy is an AckWait that nothing outlasts in a worker's hands, however busy the
-// machine: a second delivery is no proof of a death then, but passes for one.
-func roomy() []string { return []string{"HOMING_ACK_WAIT=20s"} }
-
-func (o outage) env() []string {
-	if o.lasts > brief {
-		return nil
-	}
-	return roomy()
 }
 
 func (o outage) happen(s *harness.Stack) {
@@ -132,7 +113,7 @@ const settling = 200 * time.Millisecond
 // the worker's hands. The worker knows what it did with each, so nothing is held.
 func TestFlushedUnderPressure(t *testing.T) {
 	t.Parallel()
-	s := start(t, harness.Options{Env: roomy()})
+	s := start(t, harness.Options{})
 	s.Fault(sandbox.Fault{Action: sandbox.Action{Latency: 100 * time.Millisecond}})
 	tapAll(s)
 	var promises harness.Promises
