@@ -9,18 +9,14 @@ import (
 	"time"
 )
 
-const (
-	// maxFlights bounds the round trips of one gather under way. More than one
-	// were emptier each, and cost more than the wait for the next.
-	maxFlights = 1
-	// fullFlight is how many questions a round trip carries at most. Who has more
-	// goes alone and at once, and holds nobody up.
-	fullFlight = 200
-)
+// fullFlight is how many questions a round trip carries at most. Who has more goes
+// alone and at once, and holds nobody up.
+const fullFlight = 200
 
-// gather asks a store the questions of many requests in few round trips: a
-// question waits for nothing while a flight is free, else it goes along with the
-// next one. The busier the edge, the fuller the flights.
+// gather asks a store the questions of many requests in few round trips, one after
+// the other: a question goes at once while none is under way, else along with the
+// next one. The busier the edge, the fuller the flights; several at a time would be
+// emptier each, and cost more than the wait.
 type gather[Q, A any] struct {
 	// ask answers every question, in order, or none.
 	ask func(context.Context, []Q) ([]A, error)
@@ -29,7 +25,7 @@ type gather[Q, A any] struct {
 
 	mu      sync.Mutex
 	waiting []*asked[Q, A]
-	flights int
+	flying  bool
 }
 
 // errShort is a store that leaves questions out: whose answers are whose?
@@ -55,12 +51,10 @@ func (g *gather[Q, A]) start(ctx context.Context, questions []Q) *asked[Q, A] {
 	}
 	g.mu.Lock()
 	g.waiting = append(g.waiting, a)
-	free := g.flights < maxFlights
-	if free {
-		g.flights++
-	}
+	idle := !g.flying
+	g.flying = true
 	g.mu.Unlock()
-	if free {
+	if idle {
 		go g.fly()
 	}
 	return a
@@ -107,7 +101,7 @@ func (g *gather[Q, A]) board() []*asked[Q, A] {
 		n++
 	}
 	if n == 0 {
-		g.flights--
+		g.flying = false
 		return nil
 	}
 	aboard := g.waiting[:n:n]

@@ -50,8 +50,8 @@ func TestGather(t *testing.T) {
 			t.Errorf("flights carried %v", *flights)
 		}
 		synctest.Wait()
-		if g.flights != 0 || g.waiting != nil {
-			t.Errorf("%d flights, %v waiting after the last answer", g.flights, g.waiting)
+		if g.flying || g.waiting != nil {
+			t.Errorf("flying %v, %v waiting after the last answer", g.flying, g.waiting)
 		}
 	})
 }

@@ -123,7 +123,7 @@ func TestRollout(t *testing.T) {
 	if f := failed(); len(f) > 0 {
 		t.Errorf("%d of %d requests failed:\n%s", len(f), len(f)+len(sent), strings.Join(f[:min(len(f), 10)], "\n"))
 	}
-	if len(sent) < 300 {
+	if len(sent) < 1000 {
 		t.Errorf("only %d events: that is no load", len(sent))
 	}
 	harness.Eventually(t, upWithin, "every event is at Meta", func() error {
@@ -156,7 +156,7 @@ func (c *cluster) load(ctx context.Context, to *pod) (ids, failed func() []strin
 					refused = append(refused, fmt.Sprintf("%s: %d %v", id, code, err))
 				}
 				mu.Unlock()
-				harness.Pass(10 * time.Millisecond)
+				harness.Pass(5 * time.Millisecond)
 			}
 		})
 	}
