@@ -295,6 +295,28 @@ func TestNoRequestAfterTheDeadline(t *testing.T) {
 	}
 }
 
+// An event may wait for its turn until a call could just start, and be late once its
+// key is claimed. Handed back it would pass, after an incident, for one that a dead
+// worker may have sent.
+func TestLateOnceClaimedIsNoSecondDelivery(t *testing.T) {
+	f := setup(t)
+	m := f.message(f.event(events.Lead, "order-1"))
+	f.clock.forward(75*time.Second - time.Millisecond)
+	f.store.onClaim = func() { f.clock.forward(100 * time.Millisecond) }
+	got := f.deliver(m)[0]
+	if got.Action != queue.Retry || len(f.graph.calls) != 0 || f.record(m).State != dedup.Waiting {
+		t.Fatalf("decision %+v, %d calls, record %+v", got, len(f.graph.calls), f.record(m))
+	}
+	f.store.onClaim = nil
+	if err := f.store.Mark(t.Context(), dedup.Marker{IncidentAt: f.clock.now()}); err != nil {
+		t.Fatal(err)
+	}
+	next := f.next(m, got)
+	if got := f.deliver(next)[0]; got.Action != queue.Ack || f.record(next).Unsure || f.record(next).Outcome != string(events.Delivered) {
+		t.Errorf("decision %+v, record %+v", got, f.record(next))
+	}
+}
+
 // A line that stalls hands over what JetStream has handed out long ago, and to
 // another worker since: this one must not send it.
 func TestNoRequestForWhatTheLineHeldUp(t *testing.T) {

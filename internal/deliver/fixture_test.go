@@ -144,6 +144,7 @@ type store struct {
 	dedup.Store
 	steps    *steps
 	claimErr error
+	onClaim  func()
 	deferred func(context.Context) error // instead of the store's own, where there is one
 }
 
@@ -156,6 +157,9 @@ func (s *store) Defer(ctx context.Context, deferred []dedup.Deferred) error {
 
 func (s *store) Claim(ctx context.Context, msgs []dedup.Message) ([]dedup.Claim, error) {
 	s.steps.add("claim %d", len(msgs))
+	if s.onClaim != nil {
+		s.onClaim()
+	}
 	if s.claimErr != nil {
 		claims := make([]dedup.Claim, len(msgs))
 		return claims, s.claimErr

@@ -85,7 +85,11 @@ func (b *batch) post(items []*item) bool {
 	}
 	if !b.inTime(items) {
 		for _, it := range items {
-			b.handBack(it, 0)
+			if b.called || b.ctx.Err() != nil {
+				b.handBack(it, 0)
+			} else {
+				b.late(it)
+			}
 		}
 		return false
 	}

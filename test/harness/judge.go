@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -120,6 +121,7 @@ func (s *Stack) Judge(p *Promises, within time.Duration) Findings {
 	slices.Sort(wrong)
 	if len(wrong) > 0 {
 		s.T.Errorf("%d of %d events went wrong:\n%s", len(wrong), len(p.made), strings.Join(wrong[:min(len(wrong), 20)], "\n"))
+		s.tell(wrong[:min(len(wrong), 3)])
 	}
 	if s.promised == nil {
 		s.promised = map[promise]string{}
@@ -132,6 +134,22 @@ func (s *Stack) Judge(p *Promises, within time.Duration) Findings {
 		}
 	}
 	return f
+}
+
+// tell logs what the workers said of events whose complaints begin with their names.
+func (s *Stack) tell(wrong []string) {
+	s.T.Helper()
+	for _, w := range wrong {
+		names, _, _ := strings.Cut(w, ":")
+		about := strconv.Quote(names[strings.LastIndexByte(names, '/')+1:])
+		for _, p := range s.Workers {
+			for line := range strings.Lines(p.Output()) {
+				if strings.Contains(line, about) {
+					s.T.Logf("%s of %s: %s", p.Name, names, line)
+				}
+			}
+		}
+	}
 }
 
 // checkNumbers wants an end for every acceptance number, answered or not.
