@@ -199,11 +199,11 @@ func (b *batch) decisions() []Decision {
 }
 
 // envelope is the message's envelope as it is now.
-func (it *item) envelope() queue.Envelope {
+func (it *item) envelope() *queue.Envelope {
 	e := it.msg.Envelope
 	e.Attempt = it.attempts
 	e.Unsure = it.unsure
 	e.Unknowns = it.unknowns
 	e.Trace = it.travelling()
-	return e
+	return &e
 }

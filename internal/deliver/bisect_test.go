@@ -111,7 +111,7 @@ func TestTroubleInMidBisection(t *testing.T) {
 			}
 			got := f.deliver(msgs...)
 			for i := range 2 {
-				if got[i].Action != tt.action || got[i].Next.Attempt != tt.attempts {
+				if got[i].Action != tt.action || attempts(got[i]) != tt.attempts {
 					t.Errorf("e%03d: %+v, want %v after %d attempts", i, got[i], tt.action, tt.attempts)
 				}
 			}

@@ -60,7 +60,7 @@ func (l *Lanes) parkOver(ln *lane, share int, held map[string]int) {
 	}
 	verdicts := make([]queue.Verdict, len(over))
 	for i, m := range over {
-		verdicts[i] = queue.Verdict{Action: queue.Park, Next: m.Envelope}
+		verdicts[i] = queue.Verdict{Action: queue.Park, Next: &m.Envelope}
 	}
 	l.opt.Parking(l.ctx, over)
 	l.opt.Settle(context.WithoutCancel(l.ctx), over, verdicts)

@@ -187,8 +187,8 @@ func TestClickGrace(t *testing.T) {
 	if want := f.clock.now().Add(62 * time.Second); got.Action != queue.Retry || !got.At.Equal(want) {
 		t.Errorf("decision %+v, want a retry at %v", got, want)
 	}
-	if got.Next.Attempt != 0 {
-		t.Errorf("%d attempts counted", got.Next.Attempt)
+	if attempts(got) != 0 {
+		t.Errorf("%d attempts counted", attempts(got))
 	}
 	// The last look is at the end of the grace.
 	f.clock.forward(time.Minute)

@@ -291,8 +291,16 @@ func (f *fixture) deliverIn(ctx context.Context, msgs ...*queue.Message) []deliv
 func (f *fixture) next(m *queue.Message, d deliver.Decision) *queue.Message {
 	f.seq++
 	return &queue.Message{
-		Envelope: d.Next, Data: m.Data, Stream: queue.StreamRetry, Seq: f.seq, Deliveries: 1, Received: f.clock.now(),
+		Envelope: *d.Next, Data: m.Data, Stream: queue.StreamRetry, Seq: f.seq, Deliveries: 1, Received: f.clock.now(),
 	}
+}
+
+// attempts is how many the copy of a message counts, if there is to be one.
+func attempts(d deliver.Decision) int {
+	if d.Next == nil {
+		return 0
+	}
+	return d.Next.Attempt
 }
 
 // again is m handed out once more.

@@ -355,7 +355,7 @@ func TestClosedGateParksWithoutACallOrAClaim(t *testing.T) {
 	f := setup(t)
 	f.gates.Failed(t.Context(), "acme", failure(graphapi.Throttled))
 	for _, d := range f.deliver(f.messages(3)...) {
-		if d.Action != queue.Park || d.Next.Attempt != 0 {
+		if d.Action != queue.Park || attempts(d) != 0 {
 			t.Errorf("decision %+v", d)
 		}
 	}

@@ -143,7 +143,7 @@ func (b *batch) bury() {
 		if it.fate.outcome == events.Dead || it.fate.outcome == events.Held {
 			items = append(items, it)
 			letters = append(letters, queue.Letter{
-				Message: it.msg, Envelope: it.envelope(), Outcome: it.fate.outcome, Reason: it.fate.reason,
+				Message: it.msg, Envelope: *it.envelope(), Outcome: it.fate.outcome, Reason: it.fate.reason,
 				Error: it.fate.detail, FbtraceID: it.fate.fbtrace, At: it.fate.decided,
 			})
 		}

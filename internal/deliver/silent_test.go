@@ -43,7 +43,7 @@ func (m *mute) Settle(_ context.Context, vs []dedup.Verdict) ([]dedup.Settlement
 	}
 	out := make([]dedup.Settlement, len(vs))
 	for i, v := range vs {
-		out[i] = dedup.Settlement{Stands: true, Record: v.Next}
+		out[i] = dedup.Settlement{Stands: true, Record: &v.Next}
 	}
 	return out, nil
 }

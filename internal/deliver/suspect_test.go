@@ -69,7 +69,7 @@ func TestWithoutRoomToParkItGoesRound(t *testing.T) {
 			m := f.message(f.event(events.Lead, "order-1"))
 			m.Deliveries = tt.deliveries
 			got := f.deliver(m)[0]
-			if got.Action != tt.want || got.Next.Attempt != 0 {
+			if got.Action != tt.want || attempts(got) != 0 {
 				t.Errorf("decision %+v", got)
 			}
 			if rec := f.record(m); rec.State == dedup.Decided || rec.State == dedup.Claimed {

@@ -26,9 +26,9 @@ func TestAuditBesideRunningWorkers(t *testing.T) {
 				verdicts[i] = queue.Verdict{Action: queue.Ack}
 				switch {
 				case m.Stream == queue.StreamEvents && m.Origin%3 == 0:
-					verdicts[i] = queue.Verdict{Action: queue.Retry, At: time.Now(), Next: m.Envelope}
+					verdicts[i] = queue.Verdict{Action: queue.Retry, At: time.Now(), Next: &m.Envelope}
 				case m.Stream == queue.StreamEvents && m.Origin%3 == 1:
-					verdicts[i] = queue.Verdict{Action: queue.Park, Next: m.Envelope}
+					verdicts[i] = queue.Verdict{Action: queue.Park, Next: &m.Envelope}
 				default:
 					if err := d.q.Record(d.ctx, m.Tenant, []events.Settlement{line(m.Envelope, events.Delivered, "")}); err != nil {
 						t.Error(err)

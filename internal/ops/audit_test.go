@@ -29,9 +29,9 @@ func busy(t *testing.T) (*desk, []queue.Envelope) {
 	d.move(2, func(m *queue.Message) (queue.Verdict, bool) {
 		switch m.Origin {
 		case 7:
-			return queue.Verdict{Action: queue.Retry, At: time.Now().Add(time.Hour), Next: m.Envelope}, true
+			return queue.Verdict{Action: queue.Retry, At: time.Now().Add(time.Hour), Next: &m.Envelope}, true
 		case 8:
-			return queue.Verdict{Action: queue.Park, Next: m.Envelope}, true
+			return queue.Verdict{Action: queue.Park, Next: &m.Envelope}, true
 		}
 		return queue.Verdict{}, false
 	})

@@ -272,7 +272,7 @@ func TestWhatCanNotBeMovedRestsLonger(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.settle(f.q, m, queue.Verdict{Action: queue.Park, Next: m.Envelope})
+	f.settle(f.q, m, queue.Verdict{Action: queue.Park, Next: &m.Envelope})
 	nak, err := answers.NextMsgWithContext(f.ctx)
 	if err != nil {
 		t.Fatal(err)

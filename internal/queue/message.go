@@ -90,8 +90,8 @@ type Verdict struct {
 	At     time.Time     // Retry: when to try again; rounded up to whole seconds
 	Delay  time.Duration // Nak
 	// Next is the envelope of the copy: attempt, unsure and unknowns as they
-	// are now. Retry and Park only.
-	Next Envelope
+	// are now. Retry and Park only; large, hence pointed to.
+	Next *Envelope
 }
 
 // Letter is a dead letter.

@@ -145,7 +145,7 @@ func TestARetryComesAtItsSecondAndCanMoveAgain(t *testing.T) {
 		next.Attempt++
 		next.Unsure = true
 		at := time.Now().Add(100 * time.Millisecond)
-		f.settle(f.q, m, queue.Verdict{Action: queue.Retry, At: at, Next: next})
+		f.settle(f.q, m, queue.Verdict{Action: queue.Retry, At: at, Next: &next})
 		if n := f.q.InFlight(); n != 0 {
 			t.Fatalf("in flight after a retry = %d, want 0", n)
 		}
@@ -166,7 +166,7 @@ func TestARetryComesAtItsSecondAndCanMoveAgain(t *testing.T) {
 	if string(m.Data) != `{"n":1}` {
 		t.Errorf("data = %q", m.Data)
 	}
-	f.settle(f.q, m, queue.Verdict{Action: queue.Park, Next: m.Envelope})
+	f.settle(f.q, m, queue.Verdict{Action: queue.Park, Next: &m.Envelope})
 	f.emptied(t, queue.StreamRetry)
 	parked, err := f.js.Stream(f.ctx, queue.StreamParked)
 	if err != nil {
@@ -196,7 +196,7 @@ func TestASecondScheduleReplacesTheFirst(t *testing.T) {
 	in, _ := f.consume(t, f.q)
 	for range 2 {
 		m := f.next(t, in)
-		f.settle(f.q, m, queue.Verdict{Action: queue.Retry, At: time.Now().Add(time.Hour), Next: m.Envelope})
+		f.settle(f.q, m, queue.Verdict{Action: queue.Retry, At: time.Now().Add(time.Hour), Next: &m.Envelope})
 	}
 	f.emptied(t, queue.StreamEvents)
 	if n := f.messages(t, queue.StreamRetry); n != 1 {
@@ -215,7 +215,7 @@ func TestALeftoverDoesNotReplaceAReplay(t *testing.T) {
 	in, _ := f.consume(t, f.q)
 	for _, wait := range []time.Duration{time.Second, 2 * time.Second} {
 		m := f.next(t, in)
-		f.settle(f.q, m, queue.Verdict{Action: queue.Retry, At: time.Now().Add(wait), Next: m.Envelope})
+		f.settle(f.q, m, queue.Verdict{Action: queue.Retry, At: time.Now().Add(wait), Next: &m.Envelope})
 	}
 	for _, round := range []int{1, 0} {
 		if m := f.next(t, in); m.Accept != replay.Accept || m.Round != round {
@@ -232,7 +232,7 @@ func TestAFailedMoveIsNotAcked(t *testing.T) {
 	if err := f.js.DeleteStream(f.ctx, queue.StreamRetry); err != nil {
 		t.Fatal(err)
 	}
-	f.settle(f.q, m, queue.Verdict{Action: queue.Retry, At: time.Now(), Next: m.Envelope})
+	f.settle(f.q, m, queue.Verdict{Action: queue.Retry, At: time.Now(), Next: &m.Envelope})
 	if n := f.q.InFlight(); n != 0 {
 		t.Errorf("in flight = %d, want 0", n)
 	}

@@ -84,7 +84,7 @@ func (q *Queue) failMove(m *Message, a Action, err error) {
 // headers are built, never copied, and its Nats-Msg-Id is made of where the
 // original stands, never of the attempt.
 func (q *Queue) publishCopy(m *Message, v Verdict) (*publication, error) {
-	env := v.Next
+	env := *v.Next
 	env.Tenant, env.Accept, env.Origin, env.Round = m.Tenant, m.Accept, m.Origin, m.Round // never change here
 	if m.Fault != nil {
 		return nil, fmt.Errorf("queue: a message with a fault can only be buried: %w", m.Fault)

@@ -37,9 +37,9 @@ func TestSightingsOnEveryWay(t *testing.T) {
 		m := f.next(t, in)
 		switch m.Accept {
 		case "acme-1":
-			f.settle(f.q, m, queue.Verdict{Action: queue.Retry, At: time.Now().Add(time.Hour), Next: m.Envelope})
+			f.settle(f.q, m, queue.Verdict{Action: queue.Retry, At: time.Now().Add(time.Hour), Next: &m.Envelope})
 		case "acme-2":
-			f.settle(f.q, m, queue.Verdict{Action: queue.Park, Next: m.Envelope})
+			f.settle(f.q, m, queue.Verdict{Action: queue.Park, Next: &m.Envelope})
 		}
 	}
 	stop()

@@ -29,7 +29,7 @@ func TestAllocations(t *testing.T) {
 	}{
 		"a record's text":             {0, func() { buf = appendRecord(buf[:0], &r) }},
 		"the claim table":             {0, func() { decideClaim(claims, q) }},
-		"the verdict table":           {0, func() { *o = outcome{found: &r, own: &r}; decideVerdict(verdicts, 0, o) }},
+		"the verdict table":           {0, func() { *o = outcome{found: &r, own: &r, next: &r}; decideVerdict(verdicts, 0, o) }},
 		"the texts of a thousand":     {4, func() { encodeMany(n, &r) }},
 		"the commands of a thousand":  {n + 8, func() { commands(t.Context(), ops, only, true) }},
 		"a thousand without a script": {n + 8, func() { commands(t.Context(), ops, only, false) }},

@@ -59,10 +59,6 @@ func (s *Redis) Claim(ctx context.Context, msgs []Message) ([]Claim, error) {
 			if replies[n] != "" || o.verb == swap {
 				found, unreadable = record(stands)
 			}
-			c.Before = found
-			if found.State == Claimed && found.Nonce == q.nonce {
-				c.Before = Record{}
-			}
 			q.found, q.msg = found, &msgs[i]
 			var a answer
 			if unreadable || race == maxRaces {
@@ -72,9 +68,13 @@ func (s *Redis) Claim(ctx context.Context, msgs []Message) ([]Claim, error) {
 			}
 			written := stands == o.new && a.next == c.Record // as nearly always
 			c.Result, c.Record = a.result, a.next
+			c.Before = nil
 			if !c.Held() {
-				c.Before = Record{}
 				continue
+			}
+			if found.State != None && (found.State != Claimed || found.Nonce != q.nonce) {
+				before := found
+				c.Before = &before
 			}
 			if written {
 				continue
@@ -114,8 +114,8 @@ func (s *Redis) Release(ctx context.Context, msgs []Message, claims []Claim) err
 		}
 		own = append(own, c)
 		ops = append(ops, op{verb: swap, key: recordPrefix + msgs[i].Key, old: EncodeRecord(c.Record), ttl: s.opt.TTL})
-		if c.Before.State != None {
-			ops[len(ops)-1].new = EncodeRecord(c.Before)
+		if c.Before != nil {
+			ops[len(ops)-1].new = EncodeRecord(*c.Before)
 		}
 	}
 	for len(ops) > 0 {

@@ -101,9 +101,9 @@ type Claim struct {
 	// and Exhausted, the found one else. Its Unsure and Unknowns are those of
 	// record and message together.
 	Record Record
-	// Before is what a held claim replaced, State None when that was nothing;
-	// Release puts it back.
-	Before Record
+	// Before is what a held claim replaced, nil when that was nothing; Release puts
+	// it back.
+	Before *Record
 }
 
 // Held reports whether the claim holds the key.
@@ -117,9 +117,9 @@ type Verdict struct {
 	Message *Message
 	// Claim is the answer that Message got; its Record names the nonce.
 	Claim *Claim
-	// Next is the record to write: Waiting or Decided. Accept, Round, Nonce and
-	// At are filled in by the store, Unsure and Unknowns are merged with those of
-	// the message and the claim.
+	// Next is the record to write: Waiting or Decided. Settle fills in Accept, Round,
+	// Nonce and At, and merges Unsure and Unknowns with those of the message, of the
+	// claim and of what it finds.
 	Next Record
 }
 
@@ -131,8 +131,9 @@ type Settlement struct {
 	// Record is what was written, or what stands in the way. The effects are
 	// those of this record, not of Verdict.Next: Unsure may have become true (a
 	// delivered event replaced W, a foreign claim or a delivery), and dead or
-	// no_click may have become held (Meta may have the event after all).
-	Record Record
+	// no_click may have become held (Meta may have the event after all). Often it is
+	// a part of the verdict.
+	Record *Record
 }
 
 // ErrIncident is returned by Claim and Marker while the store's memory can't be

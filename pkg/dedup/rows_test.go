@@ -34,7 +34,7 @@ func fakeCases() []fakeCase {
 	return []fakeCase{
 		{"row 4: a claim that the client library sent twice is fresh", func(t testing.TB, s *dedup.Redis, f *fakeRedis) {
 			once(f, repeated)
-			if c := claim(t, s, m, dedup.Fresh); c.Record.Unsure || c.Before.State != dedup.None {
+			if c := claim(t, s, m, dedup.Fresh); c.Record.Unsure || c.Before != nil {
 				t.Fatalf("claim %+v, want a sure one that replaced nothing", c)
 			}
 		}},

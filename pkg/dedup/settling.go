@@ -28,7 +28,7 @@ func (s *Redis) Settle(ctx context.Context, verdicts []Verdict) ([]Settlement, e
 		v := &verdicts[i]
 		*o = outcome{found: found, garbled: unreadable, own: &v.Claim.Record, next: v.merged(now)}
 		r := decideVerdict(s.verdicts, s.off, o)
-		settled[i] = Settlement{Stands: r.stands, Record: *r.next}
+		settled[i] = Settlement{Stands: r.stands, Record: r.next}
 		if r.write {
 			open = append(open, i)
 			swaps = append(swaps, op{
@@ -44,7 +44,7 @@ func (s *Redis) Settle(ctx context.Context, verdicts []Verdict) ([]Settlement, e
 		if !v.Claim.Held() {
 			// The record is another's, or was decided before: nothing is written.
 			stands := v.Claim.Result != Taken && v.Claim.Result != Unanswered
-			settled[i] = Settlement{Stands: stands, Record: v.Claim.Record}
+			settled[i] = Settlement{Stands: stands, Record: &v.Claim.Record}
 			continue
 		}
 		write(i, texts.encode(&v.Claim.Record), &v.Claim.Record, false)

@@ -8,7 +8,7 @@ type outcome struct {
 	found   *Record // State None when there is none
 	garbled bool    // found is none because nobody can read it; then it is not ours
 	own     *Record // the L of our claim
-	next    Record  // what we would write, merged
+	next    *Record // what we would write, merged
 }
 
 // ruling is what the verdict table says.
@@ -55,9 +55,9 @@ func decideVerdict(table []verdictRow, off rows, o *outcome) ruling {
 	return ruling{next: o.found}
 }
 
-// merged is the record that v asks for.
-func (v *Verdict) merged(now time.Time) Record {
-	r, own := v.Next, &v.Claim.Record
+// merged completes the record that v asks for.
+func (v *Verdict) merged(now time.Time) *Record {
+	r, own := &v.Next, &v.Claim.Record
 	r.Accept, r.Round, r.Nonce, r.At = own.Accept, own.Round, own.Nonce, now
 	r.Unsure = r.Unsure || own.Unsure || v.Message.Unsure
 	r.Unknowns = max(r.Unknowns, own.Unknowns, v.Message.Unknowns)
@@ -98,12 +98,12 @@ func (o *outcome) foreign() bool {
 // Actions.
 
 func (o *outcome) stand() ruling { return ruling{stands: true, next: o.found} }
-func (o *outcome) pass() ruling  { return ruling{stands: true, next: &o.next} }
+func (o *outcome) pass() ruling  { return ruling{stands: true, next: o.next} }
 
 func (o *outcome) write() ruling {
 	o.next.Unsure = o.next.Unsure || o.found.Unsure
 	o.next.Unknowns = max(o.next.Unknowns, o.found.Unknowns)
-	return ruling{stands: true, write: true, next: &o.next}
+	return ruling{stands: true, write: true, next: o.next}
 }
 
 func (o *outcome) writeUnsure() ruling {

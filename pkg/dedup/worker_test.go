@@ -186,13 +186,13 @@ func (w *world) settle(ctx context.Context, j *job) {
 		w.end(j) // neither ack nor nak
 	case j.next.State == dedup.Waiting:
 		w.say("w%d settles %s: waiting", j.worker, j.m.Accept)
-		j.record, j.stage = settled[0].Record, toRetry
+		j.record, j.stage = *settled[0].Record, toRetry
 	case j.next.Outcome == "duplicate":
 		j.record = dedup.Record{Accept: j.m.Accept, Round: j.m.Round, Outcome: "duplicate", Unsure: j.m.Unsure}
 		j.stage = toRecord
 	default:
-		w.say("w%d settles %s: %s", j.worker, j.m.Accept, dedup.EncodeRecord(settled[0].Record))
-		j.effects(settled[0].Record)
+		w.say("w%d settles %s: %s", j.worker, j.m.Accept, dedup.EncodeRecord(*settled[0].Record))
+		j.effects(*settled[0].Record)
 	}
 }
 

@@ -1,7 +1,6 @@
 package events
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -238,6 +237,7 @@ func decodeBool(d decoder, name []byte, dst *bool) (bool, error) {
 	return true, nil
 }
 
+// decodeObject reads an object, as a part of the message.
 func decodeObject(d decoder, name []byte, dst *[]byte) (bool, error) {
 	v, err := d.value()
 	if err != nil {
@@ -246,6 +246,6 @@ func decodeObject(d decoder, name []byte, dst *[]byte) (bool, error) {
 	if v.Kind() != jsontext.KindBeginObject {
 		return true, fmt.Errorf("%s must be an object", name)
 	}
-	*dst = bytes.Clone(v)
+	*dst = v
 	return true, nil
 }

@@ -29,7 +29,7 @@ func EncodeEvent(e *Event) []byte {
 // DecodeEvent reads what EncodeEvent wrote. An event without tenant, name, id or
 // time is an error: it could neither be told apart from others nor sent. Its
 // strings share one copy of data, but for the tenant and the names of events
-// known here, which may well be kept for longer.
+// known here, which may well be kept for longer; its CustomData is a part of data.
 func DecodeEvent(data []byte) (*Event, error) {
 	e := &Event{}
 	err := decoder{shared: string(data)}.decode(data, maxEventBytes, func(d decoder, name []byte) (bool, error) {

@@ -70,7 +70,7 @@ func deferCases() []testCase {
 			b := event("b", 2)
 			c := k.claim(b, dedup.Fresh)
 			k.unsure(c.Record, false)
-			if c.Before.State != dedup.None || c.Record.Unknowns != 0 {
+			if c.Before != nil || c.Record.Unknowns != 0 {
 				k.Fatalf("claim %+v, want one that found nothing", c)
 			}
 			k.unsure(k.settle(b, c, decided("delivered", ""), true), false)

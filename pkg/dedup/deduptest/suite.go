@@ -127,7 +127,7 @@ func (k *kit) settle(m dedup.Message, c dedup.Claim, next dedup.Record, stands b
 	if settled[0].Stands != stands {
 		k.Fatalf("Settle(%s) stands: %t, want %t; record %+v", next.Outcome, settled[0].Stands, stands, settled[0].Record)
 	}
-	return settled[0].Record
+	return *settled[0].Record
 }
 
 // decide brings the key to a decision of m.

@@ -183,7 +183,7 @@ func verdictCases() []testCase {
 			if !settled[0].Stands || settled[1].Stands {
 				k.Fatalf("settled %+v, want only the first to stand", settled)
 			}
-			k.same(settled[1].Record, owner.Record)
+			k.same(*settled[1].Record, owner.Record)
 		}},
 	}
 }
