@@ -19,7 +19,13 @@ const (
 	// readPatience is how long nothing may come before the stream is asked
 	// whether there is anything left.
 	readPatience = 2 * time.Second
+	// maxSilent is how often in a row it may wait in vain for what there is.
+	maxSilent = 2
 )
+
+// errStalled is a reader that gets nothing, although there is more: its consumer
+// was lost with a server, say, which the library notices after half a minute.
+var errStalled = errors.New("the reader gets nothing")
 
 // read calls fn with the messages of a stream since a time, zero for all, in
 // order, up to the last one there was when read was called.
@@ -33,6 +39,25 @@ func (q *Queue) read(ctx context.Context, stream string, since time.Time, fn fun
 	if !since.IsZero() {
 		cfg.DeliverPolicy, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, &since
 	}
+	for {
+		read := uint64(0)
+		err := q.readOn(ctx, s, cfg, last, func(m jetstream.Msg, seq uint64) error {
+			read = seq
+			return fn(m, seq)
+		})
+		if !errors.Is(err, errStalled) || read == 0 {
+			return err
+		}
+		q.log.Warn("queue: a reader gets nothing, another goes on", "stream", stream, "after", read)
+		cfg = jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: read + 1}
+	}
+}
+
+// readOn is read with one reader, up to the message last.
+func (q *Queue) readOn(ctx context.Context, s jetstream.Stream, cfg jetstream.OrderedConsumerConfig, last uint64,
+	fn func(m jetstream.Msg, seq uint64) error,
+) error {
+	stream := s.CachedInfo().Config.Name
 	cons, err := s.OrderedConsumer(ctx, cfg)
 	if err != nil {
 		return adminError("reader of "+stream, err)
@@ -47,7 +72,8 @@ func (q *Queue) read(ctx context.Context, stream string, since time.Time, fn fun
 	}
 	defer msgs.Stop()
 	defer context.AfterFunc(ctx, msgs.Stop)()
-	for {
+	got := uint64(0)
+	for silent := 0; ; silent++ {
 		m, err := msgs.Next(jetstream.NextMaxWait(readPatience))
 		switch {
 		case ctx.Err() != nil:
@@ -58,23 +84,28 @@ func (q *Queue) read(ctx context.Context, stream string, since time.Time, fn fun
 			if err != nil {
 				return fmt.Errorf("%w: read %s: %w", ErrUnavailable, stream, err)
 			}
-			if info.NumPending == 0 {
+			lost := info.Delivered.Consumer > 0 && info.Delivered.Stream > got // on its way to us
+			if info.NumPending == 0 && !lost {
 				return nil
+			}
+			if silent == maxSilent {
+				return fmt.Errorf("%w: read %s: %w", ErrUnavailable, stream, errStalled)
 			}
 			continue
 		case err != nil:
 			return fmt.Errorf("%w: read %s: %w", ErrUnavailable, stream, err)
 		}
+		silent = 0
 		meta, err := m.Metadata()
 		if err != nil {
 			return fmt.Errorf("queue: read %s: %w", stream, err)
 		}
-		if meta.Sequence.Stream <= last {
-			if err := fn(m, meta.Sequence.Stream); err != nil {
+		if got = meta.Sequence.Stream; got <= last {
+			if err := fn(m, got); err != nil {
 				return err
 			}
 		}
-		if meta.Sequence.Stream >= last || meta.NumPending == 0 {
+		if got >= last || meta.NumPending == 0 {
 			return nil
 		}
 	}
