@@ -26,7 +26,7 @@ func (q *Queue) Record(ctx context.Context, tenant string, lines []events.Settle
 	}
 	var waiting []*publication
 	var errs []error
-	for _, data := range encodeLines(lines) {
+	for _, data := range events.ChunkSettlements(lines, recordBytes) {
 		crash.At(crash.BeforeRecord)
 		p, err := q.publish(&nats.Msg{
 			Subject: subjectOutcome(tenant),
@@ -46,19 +46,6 @@ func (q *Queue) Record(ctx context.Context, tenant string, lines []events.Settle
 		crash.At(crash.AfterRecord)
 	}
 	return errors.Join(errs...)
-}
-
-// encodeLines encodes lines as messages of at most recordBytes.
-func encodeLines(lines []events.Settlement) [][]byte {
-	if len(lines) == 0 {
-		return nil
-	}
-	data := events.EncodeSettlements(lines)
-	if len(data) <= recordBytes || len(lines) == 1 {
-		return [][]byte{data}
-	}
-	half := len(lines) / 2
-	return append(encodeLines(lines[:half]), encodeLines(lines[half:])...)
 }
 
 // ReadOutcomes calls fn with the lines of the ledger written since then, or with

@@ -67,8 +67,10 @@ func (s *Redis) Claim(ctx context.Context, msgs []Message) ([]Claim, error) {
 				a = decideClaim(s.claims, q)
 			}
 			written := stands == o.new && a.next == c.Record // as nearly always
-			c.Result, c.Record = a.result, a.next
-			c.Before = nil
+			c.Result, c.Before = a.result, nil
+			if !written {
+				c.Record = a.next
+			}
 			if !c.Held() {
 				continue
 			}

@@ -149,15 +149,16 @@ func (f *fakeRedis) execute(cmd redis.Cmder) {
 			cmd.SetErr(errors.New("fake: a script that it does not know"))
 			return
 		}
-		found := f.data[arg(3)]
-		if found == arg(4) {
-			f.data[arg(3)] = arg(5)
-			if arg(5) == "" {
-				delete(f.data, arg(3))
-			}
+		if found := f.data[arg(3)]; found != arg(4) {
+			reply(found)
+			cmd.SetErr(nil) // the script answers "", not nil
+			return
 		}
-		reply(found)
-		cmd.SetErr(nil) // the script answers "", not nil
+		f.data[arg(3)] = arg(5)
+		if arg(5) == "" {
+			delete(f.data, arg(3))
+		}
+		reply("")
 	default:
 		cmd.SetErr(fmt.Errorf("fake: unexpected command %q", name))
 	}

@@ -32,17 +32,19 @@ const (
 )
 
 // swapSource is the only script: every transition that is not a plain create is
-// decided in Go and lands only on the record it was decided on.
+// decided in Go and lands only on the record it was decided on. Nil says that it
+// did; what was found instead is told.
 const swapSource = `
 local found = redis.call('GET', KEYS[1]) or ''
-if found == ARGV[1] then
-  if ARGV[2] == '' then
-    redis.call('DEL', KEYS[1])
-  else
-    redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
-  end
+if found ~= ARGV[1] then
+  return found
 end
-return found`
+if ARGV[2] == '' then
+  redis.call('DEL', KEYS[1])
+else
+  redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+end
+return false`
 
 var swapScript = redis.NewScript(swapSource)
 
@@ -163,7 +165,7 @@ func (s *Redis) exchange(ctx context.Context, ops []op, only []int, sha bool, re
 		case err == nil:
 			replies[i] = cmds[n].(*redis.StringCmd).Val()
 		case errors.Is(err, redis.Nil):
-			replies[i] = ""
+			replies[i] = ops[i].old // swapped; nothing is what the others found
 		case redis.HasErrorPrefix(err, "NOSCRIPT"):
 			unknown = append(unknown, i)
 		case redis.HasErrorPrefix(err, "WRONGTYPE"):

@@ -13,7 +13,7 @@ import (
 // are kept to the millisecond. With click ids of a thousand bytes a full batch
 // outgrows NATS's message of 1 MiB: see ChunkSettlements.
 func EncodeSettlements(lines []Settlement) []byte {
-	w := newSettlementEncoder(len(lines))
+	w := newSettlementEncoder(lines)
 	for i := range lines {
 		w.settlement(&lines[i])
 	}
@@ -25,7 +25,7 @@ func EncodeSettlements(lines []Settlement) []byte {
 func ChunkSettlements(lines []Settlement, size int) [][]byte {
 	var messages [][]byte
 	for len(lines) > 0 {
-		w := newSettlementEncoder(len(lines))
+		w := newSettlementEncoder(lines)
 		n := 0
 		for ; n < len(lines); n++ {
 			before := len(w.buf)
@@ -47,8 +47,14 @@ const linesEnd = "]}"
 // settlementEncoder appends lines to one message.
 type settlementEncoder struct{ *encoder }
 
-func newSettlementEncoder(lines int) settlementEncoder {
-	w := settlementEncoder{newEncoder(32 + 300*lines)}
+func newSettlementEncoder(lines []Settlement) settlementEncoder {
+	size := 32
+	for i := range lines {
+		s := &lines[i] // names, quotes, numbers and times take some 230 bytes
+		size += 230 + len(s.Accept) + len(s.Outcome) + len(s.Reason) + len(s.Tenant) + len(s.Name) + len(s.ID) +
+			len(s.Clid) + len(s.FbtraceID) + len(s.TraceID)
+	}
+	w := settlementEncoder{newEncoder(size)}
 	w.name("lines")
 	w.buf = append(w.buf, '[')
 	return w

@@ -124,7 +124,7 @@ func (c *Client) Send(ctx context.Context, call Call) (Result, error) {
 	if err := ctx.Err(); err != nil {
 		return Result{}, &Error{Class: NotSent, Err: err}
 	}
-	w := &wire{body: &onceBody{data: payload(call.Events, c.partnerAgent, call.TestEventCode, proof)}}
+	w := &wire{body: newBody(call.Events, c.partnerAgent, call.TestEventCode, proof)}
 	res, err := c.transport.RoundTrip(c.request(w.watch(ctx), call, w.body))
 	if err == nil && (res == nil || res.Body == nil) {
 		err = errors.New("the transport returned no response and no error")
@@ -165,7 +165,7 @@ func (c *Client) request(ctx context.Context, call Call, body *onceBody) *http.R
 			"User-Agent":    {"homing"},
 		},
 		Body:          body,
-		ContentLength: int64(len(body.data)),
+		ContentLength: int64(body.size),
 	}
 	return req.WithContext(ctx)
 }

@@ -78,7 +78,7 @@ func TestReplayableRequestWouldBeReplayed(t *testing.T) {
 
 // A body is read once, whoever asks.
 func TestBodyIsReadOnce(t *testing.T) {
-	b := &onceBody{data: []byte(strings.Repeat("x", 10))}
+	b := newBody([][]byte{[]byte("x")}, "", "", "")
 	if n, err := b.Read(make([]byte, 4)); n != 4 || err != nil {
 		t.Fatal(n, err)
 	}
@@ -88,8 +88,8 @@ func TestBodyIsReadOnce(t *testing.T) {
 	if n, err := b.Read(make([]byte, 4)); n != 0 || err != errBodyStopped {
 		t.Errorf("a stopped body gave %d bytes, %v", n, err)
 	}
-	b = &onceBody{data: []byte("xy")}
-	if got, err := io.ReadAll(b); string(got) != "xy" || err != nil {
+	b = newBody([][]byte{[]byte("x"), []byte("y")}, "a", "", "")
+	if got, err := io.ReadAll(b); string(got) != `{"data":[x,y],"partner_agent":"a"}` || err != nil {
 		t.Fatal(got, err)
 	}
 	if !b.stop() {
