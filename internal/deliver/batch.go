@@ -30,10 +30,11 @@ type batch struct {
 // item is one message on its way through a batch.
 type item struct {
 	msg   *queue.Message
-	event *events.Event // nil when the bytes can't be read
+	event *events.Event // nil when the bytes can't be read; name and time, once encoded
 	key   string        // of the claim; empty when the message names no event
 
 	clid, waba string
+	pinned     bool   // the click was found at acceptance
 	body       []byte // the event as Meta is sent it
 
 	asked    *dedup.Message // nil until its key is claimed

@@ -2,6 +2,7 @@ package deliver
 
 import (
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -46,8 +47,16 @@ func (b *batch) encode() {
 			from := len(buf)
 			buf = appendEvent(buf, it.event, mapping, it.clid, waba)
 			it.body = buf[from:len(buf):len(buf)]
+			it.lighten()
 		}
 	}
+}
+
+// lighten lets go of what is in the body now: a thousand events wait for the answer
+// to their call, in each of many calls.
+func (it *item) lighten() {
+	*it.event = events.Event{Name: it.event.Name, Time: it.event.Time}
+	it.clid, it.waba = strings.Clone(it.clid), "" // else it keeps the whole text
 }
 
 // sizeOf is about what an event takes as Meta wants it: names, times and the

@@ -26,7 +26,7 @@ func (b *batch) resolve() {
 			continue
 		}
 		if it.event.Clid != "" {
-			it.clid, it.waba = it.event.Clid, it.event.WABA
+			it.clid, it.waba, it.pinned = it.event.Clid, it.event.WABA, true
 			continue
 		}
 		unpinned = append(unpinned, it)

@@ -165,7 +165,7 @@ const (
 func (it *item) went(stage string) bool {
 	switch stage {
 	case stageLookup:
-		return it.event != nil && it.event.Clid == ""
+		return it.event != nil && !it.pinned
 	case stageClaim:
 		return it.answer() != 0
 	default:
