@@ -85,14 +85,21 @@ func (c *call) read(limit int64) ([]byte, *refusal) {
 	return data, nil
 }
 
-// readAll is io.ReadAll with one allocation where the length is known. What a
-// client claims is believed up to 64 KiB only; the rest has to arrive first.
+// believed is how much a client may say that it will send, for memory to be set
+// aside once 64 KiB of it have come.
+const believed = 1 << 20
+
+// readAll is io.ReadAll with memory set aside where the length is known.
 func readAll(r io.Reader, length int64) ([]byte, error) {
-	if length < 0 || length > maxEvent {
+	if length < 0 || length > believed {
 		return io.ReadAll(r)
 	}
-	data := make([]byte, length)
-	_, err := io.ReadFull(r, data)
+	data := make([]byte, min(length, maxEvent))
+	n, err := io.ReadFull(r, data)
+	if err == nil && length > maxEvent {
+		data = append(make([]byte, 0, length), data...)[:length]
+		_, err = io.ReadFull(r, data[n:])
+	}
 	return data, err
 }
 

@@ -72,7 +72,7 @@ func (w *headerWriter) safe(name, s string, limit int) {
 // header writes e as headers. Only what is listed here travels: a fired schedule
 // carries headers of the server's own, which it refuses elsewhere.
 func (e *Envelope) header() nats.Header {
-	w := newHeaderWriter(16)
+	w := newHeaderWriter(14) // as many as a map of 16 places holds
 	e.write(&w)
 	return w.h
 }

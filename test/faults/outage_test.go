@@ -125,6 +125,7 @@ func TestFlushedUnderPressure(t *testing.T) {
 		}
 	}
 	f := s.Judge(&promises, within)
+	s.AwaitSpans()
 	t.Log(f)
 	if want := (harness.Findings{Delivered: count}); f != want {
 		t.Errorf("%s, want %s", f, want)

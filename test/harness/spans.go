@@ -3,11 +3,13 @@ package harness
 import (
 	"bytes"
 	"compress/gzip"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // spanSearch takes what the processes tell of traces, by OTLP over HTTP, and
@@ -26,6 +28,20 @@ func newSpanSearch(t testing.TB, l *leaks) *spanSearch {
 	s.url = srv.URL
 	return s
 }
+
+// AwaitSpans waits until spans have been searched: a search of none finds nothing.
+func (s *Stack) AwaitSpans() {
+	s.T.Helper()
+	Eventually(s.T, spansWithin, "spans to search", func() error {
+		if s.spans.bytes.Load() == 0 {
+			return errors.New("none has come")
+		}
+		return nil
+	})
+}
+
+// spansWithin is longer than the processes gather spans for.
+const spansWithin = 20 * time.Second
 
 func (s *spanSearch) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
