@@ -2,8 +2,6 @@ package ingest
 
 import (
 	"bytes"
-	"errors"
-	"io"
 	"runtime"
 	"strings"
 	"testing"
@@ -22,7 +20,7 @@ func TestReadAll(t *testing.T) {
 		if size == 0 || size > believed {
 			continue
 		}
-		if _, err := readAll(bytes.NewReader(text[:size-1]), size); !errors.Is(err, io.ErrUnexpectedEOF) && size > 1 {
+		if _, err := readAll(bytes.NewReader(text[:size-1]), size); err == nil {
 			t.Errorf("%d of %d bytes: %v", size-1, size, err)
 		}
 	}
