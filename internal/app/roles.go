@@ -30,14 +30,14 @@ const (
 	inFlight = 30 * time.Second
 )
 
+// gcPercent is the GOGC of both roles, unless one is set: what they hold is a few
+// large batches, and touching less memory makes up for cleaning up more often.
+const gcPercent = 50
+
 // ballast is memory that is never touched, so it takes none of the machine's, but
 // counts when Go decides how much garbage may gather: the api keeps so little
 // that it would else clean up many times a second. A tenth of its CPU.
-const ballast = 16 << 20
-
-// workerGC is the worker's GOGC, unless one is set: what it holds is a few large
-// batches, and touching less memory makes up for cleaning up more often.
-const workerGC = 60
+const ballast = 32 << 20
 
 // startAPI serves conversions and webhooks.
 func (a *App) startAPI(background context.Context) error {
@@ -52,6 +52,7 @@ func (a *App) startAPI(background context.Context) error {
 	}
 	if _, set := a.env.LookupEnv("GOGC"); !set {
 		a.ballast = make([]byte, ballast)
+		debug.SetGCPercent(gcPercent)
 	}
 	a.goUntilStop(background, shares.run)
 	// A fresh Redis next to fresh streams has nothing to remember: no worker is
@@ -106,7 +107,7 @@ func (a *App) startWorker(background context.Context) error {
 		return fmt.Errorf("HOMING_GRAPH_URL: %w", err)
 	}
 	if _, set := a.env.LookupEnv("GOGC"); !set {
-		debug.SetGCPercent(workerGC)
+		debug.SetGCPercent(gcPercent)
 	}
 	a.atStop("graph", func(context.Context) error { graph.CloseIdle(); return nil })
 

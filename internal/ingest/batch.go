@@ -39,6 +39,11 @@ func (s *Server) sendEvents(c *call) answer {
 	if malformed != nil {
 		return malformed.answer()
 	}
+	leave, refused := s.admit(c.ctx, len(bodies))
+	if refused != nil {
+		return refused.answer()
+	}
+	defer leave()
 	async := c.prefersAsync()
 	items := s.parseAll(tenant, bodies, async)
 	s.look(c.context(), items)

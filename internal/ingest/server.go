@@ -131,6 +131,7 @@ type Server struct {
 	clicksAway *breaker
 	keys       gather[dedup.Look, dedup.Record]
 	clids      gather[clicks.Query, clicks.Found]
+	large      chan struct{} // a place for each large batch under way
 }
 
 // New returns a Server.
@@ -154,6 +155,7 @@ func New(opt Options) (*Server, error) {
 		limits:     newLimits(opt.Now),
 		memoryAway: &breaker{now: opt.Now},
 		clicksAway: &breaker{now: opt.Now},
+		large:      make(chan struct{}, places()),
 	}
 	s.keys.ask, s.keys.limit = s.askKeys, s.flight
 	s.clids.ask, s.clids.limit = s.clicks.Lookup, s.flight
