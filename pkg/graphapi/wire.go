@@ -26,7 +26,10 @@ func NewTransport() *http.Transport {
 		// server's close on its way, for that is an Unknown.
 		IdleConnTimeout:        30 * time.Second,
 		MaxResponseHeaderBytes: 256 << 10,
-		DisableCompression:     true, // answers are small, and no bomb gets in
+		// A call of some fifty events leaves by one write; what outgrows the buffer
+		// costs another one of the same size.
+		WriteBufferSize:    32 << 10,
+		DisableCompression: true, // answers are small, and no bomb gets in
 		HTTP2: &http.HTTP2Config{
 			// A dead connection is found by a ping, not by one timeout per call.
 			SendPingTimeout: 10 * time.Second,
