@@ -17,29 +17,35 @@ func (l *Lanes) relieve() {
 	if l.opt.Budget <= 0 || l.relief || l.stopped || l.held < l.opt.Budget/4*3 && !l.opt.Full() {
 		return
 	}
-	var largest *lane
-	held := make(map[string]int, len(l.lanes))
-	for tenant, ln := range l.lanes {
-		held[tenant] = ln.held
-		if largest == nil || len(ln.waiting) > len(largest.waiting) {
-			largest = ln
-		}
-	}
-	share := max(l.held/4, l.opt.BatchSize)
-	if largest == nil || len(largest.waiting) <= share {
-		return
-	}
-	l.relief = true
-	l.idle.Add(1)
-	go func() {
-		defer l.idle.Done()
-		l.parkOver(largest, share, held)
+	l.relief = true // until the next look: there may be ten thousand lanes
+	again := func() {
 		time.AfterFunc(reliefEvery, func() {
 			l.mu.Lock()
 			defer l.mu.Unlock()
 			l.relief = false
 			l.relieve()
 		})
+	}
+	var largest *lane
+	for _, ln := range l.lanes {
+		if largest == nil || len(ln.waiting) > len(largest.waiting) {
+			largest = ln
+		}
+	}
+	share := max(l.held/4, l.opt.BatchSize)
+	if largest == nil || len(largest.waiting) <= share {
+		again()
+		return
+	}
+	held := make(map[string]int, len(l.lanes))
+	for tenant, ln := range l.lanes {
+		held[tenant] = ln.held
+	}
+	l.idle.Add(1)
+	go func() {
+		defer l.idle.Done()
+		l.parkOver(largest, share, held)
+		again()
 	}()
 }
 
