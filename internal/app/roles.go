@@ -37,7 +37,7 @@ const gcPercent = 50
 // ballast is memory that is never touched, so it takes none of the machine's, but
 // counts when Go decides how much garbage may gather: the api keeps so little
 // that it would else clean up many times a second. A tenth of its CPU.
-const ballast = 32 << 20
+const ballast = 40 << 20
 
 // startAPI serves conversions and webhooks.
 func (a *App) startAPI(background context.Context) error {

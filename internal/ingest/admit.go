@@ -13,7 +13,7 @@ const largeBatch = fullFlight
 // places is how many large batches are under way at once: enough to keep every
 // processor busy. Each takes some 9 MB a thousand events, and more at a time would
 // only take more.
-func places() int { return 2 * runtime.GOMAXPROCS(0) }
+func places() int { return (3*runtime.GOMAXPROCS(0) + 1) / 2 }
 
 // admit waits until there is a place for a batch of n events, and returns how to
 // give it back.
