@@ -73,7 +73,7 @@ func (q *Queue) readOn(ctx context.Context, s jetstream.Stream, cfg jetstream.Or
 	defer msgs.Stop()
 	defer context.AfterFunc(ctx, msgs.Stop)()
 	got := uint64(0)
-	for silent := 0; ; silent++ {
+	for silent := 0; ; {
 		m, err := msgs.Next(jetstream.NextMaxWait(readPatience))
 		switch {
 		case ctx.Err() != nil:
@@ -88,7 +88,7 @@ func (q *Queue) readOn(ctx context.Context, s jetstream.Stream, cfg jetstream.Or
 			if info.NumPending == 0 && !lost {
 				return nil
 			}
-			if silent == maxSilent {
+			if silent++; silent > maxSilent {
 				return fmt.Errorf("%w: read %s: %w", ErrUnavailable, stream, errStalled)
 			}
 			continue
