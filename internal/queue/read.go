@@ -27,6 +27,16 @@ const (
 // was lost with a server, say, which the library notices after half a minute.
 var errStalled = errors.New("the reader gets nothing")
 
+// reading is one pass over a stream.
+type reading struct {
+	stream jetstream.Stream
+	name   string
+	fn     func(m jetstream.Msg, seq uint64) error
+	since  time.Time // zero: from the beginning
+	last   uint64    // the number of the last message that is to come
+	got    uint64    // that of the last one that came
+}
+
 // read calls fn with the messages of a stream since a time, zero for all, in
 // order, up to the last one there was when read was called.
 func (q *Queue) read(ctx context.Context, stream string, since time.Time, fn func(m jetstream.Msg, seq uint64) error) error {
@@ -34,81 +44,109 @@ func (q *Queue) read(ctx context.Context, stream string, since time.Time, fn fun
 	if err != nil {
 		return adminError("stream "+stream, err)
 	}
-	last := s.CachedInfo().State.LastSeq
-	cfg := jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverAllPolicy}
-	if !since.IsZero() {
-		cfg.DeliverPolicy, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, &since
+	state := s.CachedInfo().State
+	if state.Msgs == 0 || state.LastTime.Before(since) {
+		return nil
 	}
+	r := &reading{stream: s, name: stream, fn: fn, since: since, last: state.LastSeq}
 	for {
-		read := uint64(0)
-		err := q.readOn(ctx, s, cfg, last, func(m jetstream.Msg, seq uint64) error {
-			read = seq
-			return fn(m, seq)
-		})
-		if !errors.Is(err, errStalled) || read == 0 {
+		before := r.got
+		err := q.readOn(ctx, r)
+		if !errors.Is(err, errStalled) || r.got == before {
 			return err
 		}
-		q.log.Warn("queue: a reader gets nothing, another goes on", "stream", stream, "after", read)
-		cfg = jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: read + 1}
+		q.log.Warn("queue: a reader gets nothing, another goes on", "stream", stream, "after", r.got)
 	}
 }
 
-// readOn is read with one reader, up to the message last.
-func (q *Queue) readOn(ctx context.Context, s jetstream.Stream, cfg jetstream.OrderedConsumerConfig, last uint64,
-	fn func(m jetstream.Msg, seq uint64) error,
-) error {
-	stream := s.CachedInfo().Config.Name
-	cons, err := s.OrderedConsumer(ctx, cfg)
+// readOn goes on with one reader.
+func (q *Queue) readOn(ctx context.Context, r *reading) error {
+	cons, err := r.stream.OrderedConsumer(ctx, r.config())
 	if err != nil {
-		return adminError("reader of "+stream, err)
+		return adminError("reader of "+r.name, err)
 	}
-	defer q.forgetReader(stream, cons)
-	if cons.CachedInfo().NumPending == 0 {
-		return nil
-	}
+	defer q.forgetReader(r.name, cons)
 	msgs, err := cons.Messages(jetstream.PullMaxMessagesWithBytesLimit(readAhead, readAheadBytes))
 	if err != nil {
-		return fmt.Errorf("%w: read %s: %w", ErrUnavailable, stream, err)
+		return fmt.Errorf("%w: read %s: %w", ErrUnavailable, r.name, err)
 	}
 	defer msgs.Stop()
 	defer context.AfterFunc(ctx, msgs.Stop)()
-	got := uint64(0)
 	for silent := 0; ; {
 		m, err := msgs.Next(jetstream.NextMaxWait(readPatience))
+		pending := uint64(0)
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case errors.Is(err, nats.ErrTimeout):
-			// What was left may have grown too old and gone.
-			info, err := cons.Info(ctx)
-			if err != nil {
-				return fmt.Errorf("%w: read %s: %w", ErrUnavailable, stream, err)
-			}
-			lost := info.Delivered.Consumer > 0 && info.Delivered.Stream > got // on its way to us
-			if info.NumPending == 0 && !lost {
-				return nil
-			}
-			if silent++; silent > maxSilent {
-				return fmt.Errorf("%w: read %s: %w", ErrUnavailable, stream, errStalled)
-			}
-			continue
+			silent++
 		case err != nil:
-			return fmt.Errorf("%w: read %s: %w", ErrUnavailable, stream, err)
-		}
-		silent = 0
-		meta, err := m.Metadata()
-		if err != nil {
-			return fmt.Errorf("queue: read %s: %w", stream, err)
-		}
-		if got = meta.Sequence.Stream; got <= last {
-			if err := fn(m, got); err != nil {
+			return fmt.Errorf("%w: read %s: %w", ErrUnavailable, r.name, err)
+		default:
+			silent = 0
+			if pending, err = r.take(m); err != nil || r.got >= r.last {
 				return err
 			}
 		}
-		if got >= last || meta.NumPending == 0 {
-			return nil
+		if pending > 0 {
+			continue
+		}
+		if left, err := r.left(ctx); err != nil || !left {
+			return err
+		}
+		if silent > maxSilent {
+			return fmt.Errorf("%w: read %s: %w", ErrUnavailable, r.name, errStalled)
 		}
 	}
+}
+
+// config is of a reader that goes on behind what has come.
+func (r *reading) config() jetstream.OrderedConsumerConfig {
+	switch {
+	case r.got > 0:
+		return jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: r.got + 1}
+	case !r.since.IsZero():
+		return jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverByStartTimePolicy, OptStartTime: &r.since}
+	default:
+		return jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverAllPolicy}
+	}
+}
+
+// take calls fn with m, unless it is newer than what was asked for, and returns how
+// many more its reader knows of.
+func (r *reading) take(m jetstream.Msg) (pending uint64, err error) {
+	meta, err := m.Metadata()
+	if err != nil {
+		return 0, fmt.Errorf("queue: read %s: %w", r.name, err)
+	}
+	if r.got = meta.Sequence.Stream; r.got <= r.last {
+		err = r.fn(m, r.got)
+	}
+	return meta.NumPending, err
+}
+
+// left reports whether a message is still to come, by the word of the stream's
+// leader: a reader lies on one server, which may lag, and what that takes for the
+// end is none. What was left may also have grown too old, and gone.
+func (r *reading) left(ctx context.Context) (bool, error) {
+	info, err := r.stream.Info(ctx, jetstream.WithDeletedDetails(true))
+	if err != nil {
+		return false, adminError("stream "+r.name, err)
+	}
+	from := max(r.got+1, info.State.FirstSeq)
+	if r.got == 0 && !r.since.IsZero() {
+		from = max(from, r.last) // of those before it nobody knows how old they are
+	}
+	gone := make(map[uint64]struct{}, len(info.State.Deleted))
+	for _, seq := range info.State.Deleted {
+		gone[seq] = struct{}{}
+	}
+	for seq := from; seq <= r.last; seq++ {
+		if _, ok := gone[seq]; !ok {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // forgetReader deletes a reader's consumer, which would linger for minutes and
