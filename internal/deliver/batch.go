@@ -44,6 +44,7 @@ type item struct {
 	unknowns int
 
 	fate     fate
+	called   bool              // in a call of this pass
 	accepted bool              // Meta took it in this pass
 	missed   bool              // its decision is not in the claim store
 	trace    *tracing          // nil for most
@@ -133,6 +134,7 @@ func (b *batch) decode() {
 		default:
 			it.event = ev
 		}
+		it.pinned = err == nil && ev.Clid != ""
 	}
 }
 

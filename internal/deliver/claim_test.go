@@ -2,8 +2,11 @@ package deliver_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -314,6 +317,32 @@ func TestLateOnceClaimedIsNoSecondDelivery(t *testing.T) {
 	next := f.next(m, got)
 	if got := f.deliver(next)[0]; got.Action != queue.Ack || f.record(next).Unsure || f.record(next).Outcome != string(events.Delivered) {
 		t.Errorf("decision %+v, record %+v", got, f.record(next))
+	}
+}
+
+// Of a batch that takes two calls, the second was never in one when it is late.
+func TestLateBehindASlowCallIsNoSecondDelivery(t *testing.T) {
+	f := setup(t)
+	f.opt.BatchDeadline = 5 * time.Minute // not what ends this one
+	var msgs []*queue.Message
+	for n := range 6 {
+		e := f.event(events.Lead, fmt.Sprintf("order-%d", n))
+		e.CustomData = json.RawMessage(`{"note":"` + strings.Repeat("x", 200_000) + `"}`)
+		msgs = append(msgs, f.message(e))
+	}
+	f.graph.answer = func(graphapi.Call, []string) error { f.clock.forward(80 * time.Second); return nil }
+	got := f.deliver(msgs...)
+	if len(f.graph.calls) != 1 {
+		t.Fatalf("%d calls", len(f.graph.calls))
+	}
+	for n, d := range got {
+		want := queue.Retry
+		if n < len(f.graph.calls[0].Events) {
+			want = queue.Ack
+		}
+		if d.Action != want {
+			t.Errorf("order-%d: %v, want %v", n, d.Action, want)
+		}
 	}
 }
 

@@ -25,8 +25,8 @@ func (b *batch) resolve() {
 		if it.event == nil || it.fate.step != open {
 			continue
 		}
-		if it.event.Clid != "" {
-			it.clid, it.waba, it.pinned = it.event.Clid, it.event.WABA, true
+		if it.pinned {
+			it.clid, it.waba = it.event.Clid, it.event.WABA
 			continue
 		}
 		unpinned = append(unpinned, it)

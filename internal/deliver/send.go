@@ -85,8 +85,8 @@ func (b *batch) post(items []*item) bool {
 	}
 	if !b.inTime(items) {
 		for _, it := range items {
-			if b.called || b.ctx.Err() != nil {
-				b.handBack(it, 0)
+			if it.called || b.ctx.Err() != nil {
+				b.handBack(it, 0) // the next pass makes smaller calls
 			} else {
 				b.late(it)
 			}
@@ -155,6 +155,7 @@ func (b *batch) call(items []*item) *graphapi.Error {
 	}
 	for i, it := range items {
 		call.Events[i] = it.body
+		it.called = true
 	}
 	b.called = true
 	ctx, span := b.startCall(items)

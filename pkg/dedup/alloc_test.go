@@ -21,15 +21,25 @@ func TestAllocations(t *testing.T) {
 		ops[i] = op{verb: swap, key: "homing:ev:k", old: "a", new: "b", ttl: time.Hour}
 		only[i] = i
 	}
-	verdicts, o := verdictTable(), new(outcome)
+	verdicts, o, next := verdictTable(), new(outcome), Record{}
+	own := Record{State: Claimed, Nonce: r.Nonce}
 	claims, q := claimTable(), &ask{nonce: r.Nonce, msg: &Message{Accept: r.Accept}}
 	for name, tt := range map[string]struct {
 		most float64
 		f    func()
 	}{
-		"a record's text":             {0, func() { buf = appendRecord(buf[:0], &r) }},
-		"the claim table":             {0, func() { decideClaim(claims, q) }},
-		"the verdict table":           {0, func() { *o = outcome{found: &r, own: &r, next: &r}; decideVerdict(verdicts, 0, o) }},
+		"a record's text": {0, func() { buf = appendRecord(buf[:0], &r) }},
+		"the claim table": {0, func() { decideClaim(claims, q) }},
+		"the verdict table": {0, func() {
+			// Of our own L: delivered, and dead of what is unsure.
+			for _, word := range []string{delivered, dead} {
+				next = Record{State: Decided, Outcome: word, Unsure: true}
+				*o = outcome{found: &own, own: &own, next: &next}
+				if r := decideVerdict(verdicts, 0, o); !r.write {
+					t.Errorf("%s was not written", word)
+				}
+			}
+		}},
 		"the texts of a thousand":     {4, func() { encodeMany(n, &r) }},
 		"the commands of a thousand":  {n + 8, func() { commands(t.Context(), ops, only, true) }},
 		"a thousand without a script": {n + 8, func() { commands(t.Context(), ops, only, false) }},

@@ -103,6 +103,30 @@ func fakeCases() []fakeCase {
 			}
 			claim(t, s, m, dedup.Taken)
 		}},
+		{"a settle that met another's claim, which was given up, is as sure as it was", func(t testing.TB, s *dedup.Redis, f *fakeRedis) {
+			c := claim(t, s, m, dedup.Fresh)
+			own := maps.Clone(f.data)
+			another := c.Record
+			another.Nonce, another.Seq = "another", 2
+			pipelines := 0
+			f.fault = func() fault { return interleaved }
+			f.between = func() {
+				if pipelines++; pipelines == 1 {
+					for key := range own {
+						if strings.HasPrefix(key, "homing:ev:") {
+							f.data[key] = dedup.EncodeRecord(another)
+						}
+					}
+				} else {
+					maps.Copy(f.data, own)
+				}
+			}
+			next := dedup.Record{State: dedup.Decided, Outcome: "delivered"}
+			settled, err := s.Settle(ctx, []dedup.Verdict{{Message: &m, Claim: &c, Next: next}})
+			if err != nil || !settled[0].Stands || settled[0].Record.Unsure || pipelines < 3 {
+				t.Fatalf("Settle = %+v, %v after %d pipelines; want a sure delivery after 3", settled, err, pipelines)
+			}
+		}},
 	}
 }
 

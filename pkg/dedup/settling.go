@@ -22,11 +22,12 @@ func (s *Redis) Settle(ctx context.Context, verdicts []Verdict) ([]Settlement, e
 	drops := make([]string, 0, len(verdicts))
 	texts := newTexts(2 * len(verdicts))
 
-	// write rules on verdict i over what was found and queues what is to be written.
+	// write rules on verdict i, which asks for next, over what was found, and queues
+	// what is to be written.
 	o := new(outcome)
-	write := func(i int, text string, found *Record, unreadable bool) {
+	write := func(i int, text string, found, next *Record, unreadable bool) {
 		v := &verdicts[i]
-		*o = outcome{found: found, garbled: unreadable, own: &v.Claim.Record, next: v.merged(now)}
+		*o = outcome{found: found, garbled: unreadable, own: &v.Claim.Record, next: next}
 		r := decideVerdict(s.verdicts, s.off, o)
 		settled[i] = Settlement{Stands: r.stands, Record: r.next}
 		if r.write {
@@ -47,7 +48,7 @@ func (s *Redis) Settle(ctx context.Context, verdicts []Verdict) ([]Settlement, e
 			settled[i] = Settlement{Stands: stands, Record: &v.Claim.Record}
 			continue
 		}
-		write(i, texts.encode(&v.Claim.Record), &v.Claim.Record, false)
+		write(i, texts.encode(&v.Claim.Record), &v.Claim.Record, v.merged(now), false)
 		if v.Next.State == Decided {
 			// Q has said what it had to say, and would only take room.
 			drops = append(drops, queuedPrefix+v.Message.Key)
@@ -67,7 +68,8 @@ func (s *Redis) Settle(ctx context.Context, verdicts []Verdict) ([]Settlement, e
 		for n, i := range indexes {
 			if reply := replies[n]; reply != sent[n].old && reply != sent[n].new {
 				found, unreadable := record(reply)
-				write(i, reply, &found, unreadable)
+				next := verdicts[i].Next // what one race makes unsure is not so in the next
+				write(i, reply, &found, &next, unreadable)
 			}
 		}
 	}
