@@ -7,21 +7,26 @@ import (
 	"time"
 )
 
-// largeBatch is how many events make a batch that waits for a place.
-const largeBatch = fullFlight
+const (
+	// A batch of so many events or bytes waits for a place.
+	largeBatch = fullFlight
+	largeBody  = 256 << 10
+	// admitFor is how long it waits: the rest of a request may take long enough.
+	admitFor = 2 * time.Second
+)
 
 // places is how many large batches are under way at once: enough to keep every
 // processor busy. Each takes some 9 MB a thousand events, and more at a time would
 // only take more.
 func places() int { return (3*runtime.GOMAXPROCS(0) + 1) / 2 }
 
-// admit waits until there is a place for a batch of n events, and returns how to
-// give it back.
-func (s *Server) admit(ctx context.Context, n int) (leave func(), refused *refusal) {
-	if n < largeBatch {
+// admit waits until there is a place for a batch of so many events and bytes, and
+// returns how to give it back.
+func (s *Server) admit(ctx context.Context, events, bytes int) (leave func(), refused *refusal) {
+	if events == 0 || events < largeBatch && bytes < largeBody {
 		return func() {}, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, publishFor)
+	ctx, cancel := context.WithTimeout(ctx, admitFor)
 	defer cancel()
 	select {
 	case s.large <- struct{}{}:

@@ -33,17 +33,18 @@ func (s *Server) sendEvents(c *call) answer {
 		return refused.answer()
 	}
 	bodies, malformed := split(body, media)
+	// First a place: who gets none must not have spent its rate on it.
+	leave, refused := s.admit(c.ctx, len(bodies), len(body))
+	if refused != nil {
+		return s.batchAnswer(c, allRefused(len(bodies), refused), false)
+	}
+	defer leave()
 	if refused = s.limits.take(tenant, max(len(bodies), 1)); refused != nil {
 		return refused.answer()
 	}
 	if malformed != nil {
 		return malformed.answer()
 	}
-	leave, refused := s.admit(c.ctx, len(bodies))
-	if refused != nil {
-		return refused.answer()
-	}
-	defer leave()
 	async := c.prefersAsync()
 	items := s.parseAll(tenant, bodies, async)
 	s.look(c.context(), items)
@@ -66,6 +67,15 @@ func (s *Server) parseAll(t *tenants.Tenant, bodies [][]byte, async bool) []*ite
 			continue
 		}
 		first[it.key] = it
+	}
+	return items
+}
+
+// allRefused are n events that nobody has looked at.
+func allRefused(n int, why *refusal) []*item {
+	items := make([]*item, n)
+	for i := range items {
+		items[i] = &item{refused: why}
 	}
 	return items
 }
