@@ -104,6 +104,30 @@ func TestSameKeyTwiceInOneBatch(t *testing.T) {
 	}
 }
 
+// A client that posts one event again and again is settled at once, not with one
+// copy in two seconds.
+func TestManyCopiesOfWhatIsSettled(t *testing.T) {
+	f := setup(t)
+	f.deliver(f.message(f.event(events.Lead, "order-1")))
+	copies := make([]*queue.Message, 50)
+	for i := range copies {
+		copies[i] = f.message(f.event(events.Lead, "order-1"))
+	}
+	for i, got := range f.deliver(copies...) {
+		if got.Action != queue.Ack {
+			t.Errorf("copy %d: %+v", i, got)
+		}
+	}
+	if n := len(f.journal.lines); n != 51 || f.graph.taken["order-1"] != 1 {
+		t.Errorf("%d lines in the ledger, Meta has %v", n, f.graph.taken)
+	}
+	for _, line := range f.journal.lines[1:] {
+		if line.Outcome != events.Duplicate {
+			t.Errorf("%+v", line)
+		}
+	}
+}
+
 func TestDuplicateIsALineInTheLedger(t *testing.T) {
 	f := setup(t)
 	first, second := f.message(f.event(events.Lead, "order-1")), f.message(f.event(events.Lead, "order-1"))

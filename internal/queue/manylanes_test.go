@@ -32,6 +32,7 @@ func TestManyLanes(t *testing.T) {
 				<-f.js.PublishAsyncComplete()
 			}
 		}
+		<-f.js.PublishAsyncComplete()
 	}
 	parked, err := q.Parked(ctx)
 	if err != nil || len(parked) != tenants {

@@ -23,10 +23,15 @@ func (s *Redis) Claim(ctx context.Context, msgs []Message) ([]Claim, error) {
 
 	// The first step bets that there is no record.
 	inCall := make(map[string]struct{}, len(msgs))
+	var copies map[string][]int // indexes of those whose key another one asks for
 	for i := range msgs {
 		m := &msgs[i]
 		if _, twice := inCall[m.Key]; twice {
 			claims[i] = Claim{Result: Taken} // row 6, by the other one in this call
+			if copies == nil {
+				copies = make(map[string][]int)
+			}
+			copies[m.Key] = append(copies[m.Key], i)
 			continue
 		}
 		inCall[m.Key] = struct{}{}
@@ -72,6 +77,13 @@ func (s *Redis) Claim(ctx context.Context, msgs []Message) ([]Claim, error) {
 				c.Record = a.next
 			}
 			if !c.Held() {
+				// Nobody in this call holds the key, so its copies meet the same record.
+				for _, other := range copies[msgs[i].Key] {
+					q.msg = &msgs[other]
+					if a := decideClaim(s.claims, q); !a.result.holds() && c.Result != Taken {
+						claims[other] = Claim{Result: a.result, Record: a.next}
+					}
+				}
 				continue
 			}
 			if found.State != None && (found.State != Claimed || found.Nonce != q.nonce) {

@@ -151,7 +151,7 @@ type Store interface {
 	// Forget removes the Q that Look wrote, when the publish was refused.
 	Forget(ctx context.Context, keys []Look) error
 	// Claim asks for each message's key. The same key twice in one call: the
-	// second is Taken. With an error, ErrIncident included, the claims returned
+	// second is Taken, unless neither holds the key. With an error, ErrIncident included, the claims returned
 	// are all Unanswered: neither ack nor nak their messages before Release
 	// succeeded with them, else a redelivery finds an L and is Interrupted.
 	Claim(ctx context.Context, msgs []Message) ([]Claim, error)

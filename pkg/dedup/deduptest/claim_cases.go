@@ -88,6 +88,34 @@ func claimCases() []testCase {
 				k.Fatalf("results %v, %v, %v; want the first alone fresh", claims[0].Result, claims[1].Result, claims[2].Result)
 			}
 		}},
+		{"row 6: of one key twice in a call neither is taken where neither holds it", func(k *kit) {
+			k.decide(event("a", 1), decided("delivered", ""))
+			claims, err := k.Store.Claim(context.Background(), []dedup.Message{
+				event("b", 2), copied(event("a", 1), 3), event("b", 4), replayed(event("c", 5), 6, dedup.ReplayDead),
+			})
+			if err != nil {
+				k.Fatalf("Claim: %v", err)
+			}
+			for i, want := range []dedup.Result{dedup.Duplicate, dedup.Settled, dedup.Duplicate, dedup.Duplicate} {
+				if c := claims[i]; c.Result != want || c.Record.Accept != "a" || c.Record.Outcome != "delivered" || c.Record.Unsure {
+					k.Fatalf("claim %d: %v of %+v, want %v", i, c.Result, c.Record, want)
+				}
+			}
+		}},
+		{"row 6: of one key twice in a call the second is taken where it would hold it", func(k *kit) {
+			k.decide(event("a", 1), decided("dead", "rejected_by_meta"))
+			unsure := copied(event("a", 1), 3)
+			unsure.Unsure = true
+			claims, err := k.Store.Claim(context.Background(), []dedup.Message{unsure, event("b", 2), copied(event("a", 1), 4)})
+			if err != nil {
+				k.Fatalf("Claim: %v", err)
+			}
+			for i, want := range []dedup.Result{dedup.Settled, dedup.Taken, dedup.Settled} {
+				if c := claims[i]; c.Result != want || c.Record.Unsure != (i == 0) {
+					k.Fatalf("claim %d: %v of %+v, want %v", i, c.Result, c.Record, want)
+				}
+			}
+		}},
 		{"row 7: a claim that no live worker can hold is taken over", func(k *kit) {
 			k.claim(event("a", 1), dedup.Fresh)
 			k.Advance(2 * k.AckWait)
