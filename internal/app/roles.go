@@ -26,6 +26,9 @@ const (
 	maxCalls = 512
 	// maxHeld bounds the messages of one worker.
 	maxHeld = 20_000
+	// aheadEvents bounds the events of a tenant that are read or settled while as
+	// many of its calls as may be are under way.
+	aheadEvents = 2000
 	// inFlight is how long Stop waits for calls and requests under way.
 	inFlight = 30 * time.Second
 )
@@ -120,15 +123,16 @@ func (a *App) startWorker(background context.Context) error {
 	a.gates = gates
 	drainer := deliver.NewDrainer(deliver.DrainOptions{Queue: a.queue, Gates: gates, Redis: a.redis, Logger: a.log})
 	retries := &retries{queue: a.queue, limit: uint64(a.opt.RetryMaxPending)}
+	places := deliver.NewPlaces(a.opt.TenantConcurrency)
 	deliverer := deliver.New(deliver.Options{
 		Claims: a.claims, Clicks: store, ClickTail: a.queue, Graph: graph, Journal: a.queue, Tenants: a.tenants,
-		Gates: gates, Suspects: deliver.NewSuspects(a.redis), RetriesFull: retries.full, Alarm: a.guard.Alarm, Missed: a.guard.Missed,
+		Gates: gates, Places: places, Suspects: deliver.NewSuspects(a.redis), RetriesFull: retries.full, Alarm: a.guard.Alarm, Missed: a.guard.Missed,
 		AckWait: a.opt.AckWait, BatchDeadline: a.opt.BatchDeadline, GraphTimeout: a.opt.GraphTimeout,
 		RetryMin: a.opt.RetryMin, RetryMax: a.opt.RetryMax, RetryFor: a.opt.RetryFor, ClickGrace: a.opt.ClickGrace,
 		Metrics: a.telemetry.Metrics, Tracer: a.telemetry.Tracer(), Logger: a.log,
 	})
 	lanes := deliver.NewLanes(deliver.LanesOptions{
-		BatchSize: a.opt.BatchSize, Linger: a.opt.BatchLinger, Concurrency: a.opt.TenantConcurrency, Calls: maxCalls,
+		BatchSize: a.opt.BatchSize, Linger: a.opt.BatchLinger, Concurrency: a.opt.TenantConcurrency + ahead(a.opt), Calls: maxCalls,
 		Budget: maxHeld, Full: a.queue.Heavy, Behind: a.queue.OthersWaiting,
 		Deliver: deliverer.Deliver, Parking: deliverer.ShowBusy, Settle: a.queue.Settle,
 	})
@@ -142,6 +146,7 @@ func (a *App) startWorker(background context.Context) error {
 	a.atStop("lanes", func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, a.env.Grace)
 		defer cancel()
+		places.Close()
 		lanes.Stop(ctx)
 		return nil
 	})
@@ -150,6 +155,12 @@ func (a *App) startWorker(background context.Context) error {
 	a.goUntilStop(background, drainer.Run)
 	a.goUntilStop(background, func(ctx context.Context) { a.storeClicks(ctx, store) })
 	return nil
+}
+
+// ahead is how many batches of a tenant are read or settled beside its calls, so
+// that these follow each other: half as many, a few where batches are large.
+func ahead(o Options) int {
+	return max(1, min(o.TenantConcurrency/2, aheadEvents/o.BatchSize))
 }
 
 // pull hands events to the lanes while Redis can be trusted: without its memory

@@ -18,7 +18,7 @@ type batch struct {
 	ctx      context.Context
 	tenantID string
 	tenant   *tenants.Tenant // nil when nobody knows it
-	started  time.Time
+	started  time.Time       // when its turn came
 	items    []*item
 	called   bool // Meta was called in this pass
 	// slowRedis says that Redis kept this pass waiting.

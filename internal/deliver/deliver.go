@@ -63,6 +63,7 @@ type Options struct {
 	Journal   Journal
 	Tenants   Directory
 	Gates     *Gates
+	Places    *Places   // nil: any number of calls
 	Suspects  *Suspects // nil: nothing is ever suspected
 	// RetriesFull tells that HOMING_RETRY holds all that it should
 	// (HOMING_RETRY_MAX_PENDING); nil: never.
@@ -146,14 +147,18 @@ func (d *Deliverer) Deliver(ctx context.Context, tenant string, msgs []*queue.Me
 	b.suspect() // bytes that kill workers are not read again
 	b.decode()  // undecodable or unknown: the end is known already
 	b.resolve() // the click that earned each event
-	b.encode()  // as Meta wants it; what Meta surely refuses ends here
-	b.gate()    // a tenant that can't be served waits elsewhere
-	b.claim()   // from here on the events are ours
-	b.send()    // one call, or a few when Meta refuses the batch
-	b.decide()  // outcomes become final in the claim store
-	b.bury()    // dead letters, then
-	b.record()  // the ledger: only now may a message be acked
-	b.show()    // the status of what waits unclaimed
+
+	over := b.turn() // so many calls of a tenant at a time
+	b.encode()       // as Meta wants it; what Meta surely refuses ends here
+	b.gate()         // a tenant that can't be served waits elsewhere
+	b.claim()        // from here on the events are ours
+	b.send()         // one call, or a few when Meta refuses the batch
+	over()
+
+	b.decide() // outcomes become final in the claim store
+	b.bury()   // dead letters, then
+	b.record() // the ledger: only now may a message be acked
+	b.show()   // the status of what waits unclaimed
 	return b.decisions()
 }
 

@@ -157,6 +157,7 @@ func (it *item) travelling() queue.Trace {
 // The steps that are drawn.
 const (
 	stageLookup = "look up click"
+	stageTurn   = "wait for a call" // an event of the span, which costs none
 	stageClaim  = "claim"
 	stageSettle = "settle"
 )
@@ -166,6 +167,8 @@ func (it *item) went(stage string) bool {
 	switch stage {
 	case stageLookup:
 		return it.event != nil && !it.pinned
+	case stageTurn:
+		return it.event != nil
 	case stageClaim:
 		return it.answer() != 0
 	default:
@@ -288,7 +291,7 @@ func (b *batch) draw(it *item) {
 	for _, s := range b.stages {
 		switch {
 		case !it.went(s.name):
-		case t.detailed():
+		case t.detailed() && s.name != stageTurn:
 			b.drawStage(ctx, s)
 		default:
 			t.span.AddEvent(s.name, trace.WithTimestamp(s.from))

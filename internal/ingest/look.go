@@ -68,12 +68,24 @@ func (it *item) asksForClick() bool {
 // What isn't answered stays unknown: the worker finds out.
 func (s *Server) look(ctx context.Context, items []*item) {
 	limit := s.patience.with(items)
-	ctx, cancel := context.WithTimeout(ctx, limit)
+	due, cancel := s.due(len(items), limit)
 	defer cancel()
-	waitKeys := s.lookForKeys(ctx, items, limit)
-	waitClicks := s.lookForClicks(ctx, items)
+	waitKeys := s.lookForKeys(ctx, due, items, limit)
+	waitClicks := s.lookForClicks(ctx, due, items)
 	waitKeys()
 	waitClicks()
+}
+
+// due returns a context that ends when a look with so many items has to.
+func (s *Server) due(items int, limit time.Duration) (context.Context, context.CancelFunc) {
+	switch {
+	case items > 1:
+		return context.WithTimeout(context.Background(), limit)
+	case limit == s.patience.key:
+		return s.keyDue.within(limit), func() {}
+	default:
+		return s.lookDue.within(limit), func() {}
+	}
 }
 
 // flight is how long a round trip with this many questions may take. The answer
@@ -91,7 +103,7 @@ func (s *Server) askKeys(ctx context.Context, looks []dedup.Look) ([]dedup.Recor
 
 // lookForKeys starts to ask for the items' keys; what it returns waits for the
 // answer and notes it. To be slower than a short limit doesn't mean to be away.
-func (s *Server) lookForKeys(ctx context.Context, items []*item, limit time.Duration) (wait func()) {
+func (s *Server) lookForKeys(ctx, due context.Context, items []*item, limit time.Duration) (wait func()) {
 	asked := make([]*item, 0, len(items))
 	looks := make([]dedup.Look, 0, len(items))
 	trace := traceID(ctx)
@@ -104,7 +116,7 @@ func (s *Server) lookForKeys(ctx context.Context, items []*item, limit time.Dura
 	if len(asked) == 0 || !s.memoryAway.try() {
 		return func() {}
 	}
-	reply := s.keys.start(ctx, looks)
+	reply := s.keys.start(due, looks)
 	return func() {
 		for _, it := range asked {
 			it.looked = true
@@ -139,7 +151,7 @@ func (it *item) look(traceID string) dedup.Look {
 
 // lookForClicks starts to ask for the items' clicks; what it returns waits for
 // the answer and pins it.
-func (s *Server) lookForClicks(ctx context.Context, items []*item) (wait func()) {
+func (s *Server) lookForClicks(ctx, due context.Context, items []*item) (wait func()) {
 	asked := make([]*item, 0, len(items))
 	queries := make([]clicks.Query, 0, len(items))
 	for _, it := range items {
@@ -168,7 +180,7 @@ func (s *Server) lookForClicks(ctx context.Context, items []*item) (wait func())
 			queries[i].Trace = true
 		}
 	}
-	reply := s.clids.start(ctx, queries)
+	reply := s.clids.start(due, queries)
 	return func() {
 		found, err := reply.wait()
 		defer span.End()

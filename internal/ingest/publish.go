@@ -82,8 +82,6 @@ func (s *Server) send(ctx context.Context, items []*item) []queue.Result {
 		}
 		return results
 	}
-	ctx, cancel := context.WithTimeout(ctx, publishFor)
-	defer cancel()
 	ctx, span := s.startSend(ctx, "homing.ev", len(items))
 	defer span.End()
 
@@ -91,7 +89,7 @@ func (s *Server) send(ctx context.Context, items []*item) []queue.Result {
 	for i, it := range items {
 		acceptances[i] = it.envelope(trace)
 	}
-	copy(results, s.queue.PublishMany(ctx, acceptances))
+	copy(results, s.queue.PublishMany(s.publishDue.within(publishFor), acceptances))
 	for i := range results {
 		if err := results[i].Err; err != nil {
 			span.RecordError(err)

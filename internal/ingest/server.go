@@ -126,6 +126,9 @@ type Server struct {
 
 	router     router
 	patience   patience
+	lookDue    deadline // of a look for one event,
+	keyDue     deadline // of one that looks for no click,
+	publishDue deadline // of a publish
 	limits     *limits
 	memoryAway *breaker
 	clicksAway *breaker

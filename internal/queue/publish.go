@@ -146,7 +146,7 @@ const (
 // stream.
 func (q *Queue) publish(msg *nats.Msg, stream, msgID string, opts ...jetstream.PublishOpt) (*publication, error) {
 	if msgID != "" {
-		opts = append(opts, jetstream.WithMsgID(msgID))
+		msg.Header.Set(jetstream.MsgIDHeader, msgID)
 	}
 	p := &publication{stream: stream, msg: msg, opts: opts}
 	if err := q.send(p); err != nil {
