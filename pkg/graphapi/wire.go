@@ -21,15 +21,12 @@ func NewTransport() *http.Transport {
 		ForceAttemptHTTP2:   true, // a DialContext of one's own switches it off
 		TLSHandshakeTimeout: 5 * time.Second,
 		MaxIdleConns:        512,
-		MaxIdleConnsPerHost: 256, // everything goes to one host
+		MaxIdleConnsPerHost: 512, // everything goes to one host
 		// Shorter than what load balancers keep: a request must not meet the
 		// server's close on its way, for that is an Unknown.
 		IdleConnTimeout:        30 * time.Second,
 		MaxResponseHeaderBytes: 256 << 10,
-		// A call of some fifty events leaves by one write; what outgrows the buffer
-		// costs another one of the same size.
-		WriteBufferSize:    32 << 10,
-		DisableCompression: true, // answers are small, and no bomb gets in
+		DisableCompression:     true, // answers are small, and no bomb gets in
 		HTTP2: &http.HTTP2Config{
 			// A dead connection is found by a ping, not by one timeout per call.
 			SendPingTimeout: 10 * time.Second,
