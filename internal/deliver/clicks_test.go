@@ -3,6 +3,7 @@ package deliver_test
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"time"
 
@@ -24,12 +25,16 @@ type clickStore struct {
 	tailErr error
 	onTail  func()
 	onLook  func()
+
+	mu      sync.Mutex
 	queries []clicks.Query
 }
 
 func (c *clickStore) Lookup(_ context.Context, queries []clicks.Query) ([]clicks.Found, error) {
 	c.steps.add("lookup %d", len(queries))
+	c.mu.Lock()
 	c.queries = append(c.queries, queries...)
+	c.mu.Unlock()
 	if c.onLook != nil {
 		c.onLook()
 	}

@@ -115,6 +115,7 @@ type journal struct {
 	steps             *steps
 	buryErr, writeErr error
 
+	mu      sync.Mutex
 	letters []queue.Letter
 	lines   []events.Settlement
 }
@@ -132,6 +133,8 @@ func (j *journal) Bury(_ context.Context, letters []queue.Letter) []error {
 
 func (j *journal) Record(_ context.Context, tenant string, lines []events.Settlement) error {
 	j.steps.add("record %s %d", tenant, len(lines))
+	j.mu.Lock()
+	defer j.mu.Unlock()
 	if j.writeErr != nil {
 		return j.writeErr
 	}
