@@ -28,14 +28,17 @@ const (
 	maxHeld = 20_000
 	// aheadEvents bounds the events of a tenant that are read or settled while as
 	// many of its calls as may be are under way.
-	aheadEvents = 2000
+	aheadEvents = 1000
 	// inFlight is how long Stop waits for calls and requests under way.
 	inFlight = 30 * time.Second
 )
 
-// gcPercent is the GOGC of both roles, unless one is set: what they hold is a few
-// large batches, and touching less memory makes up for cleaning up more often.
-const gcPercent = 50
+// The GOGC of both roles, unless one is set: what they hold is a few large batches,
+// and touching less memory makes up for cleaning up more often.
+const (
+	apiGC    = 50
+	workerGC = 40
+)
 
 // ballast is memory that is never touched, so it takes none of the machine's, but
 // counts when Go decides how much garbage may gather: the api keeps so little
@@ -55,7 +58,7 @@ func (a *App) startAPI(background context.Context) error {
 	}
 	if _, set := a.env.LookupEnv("GOGC"); !set {
 		a.ballast = make([]byte, ballast)
-		debug.SetGCPercent(gcPercent)
+		debug.SetGCPercent(apiGC)
 	}
 	a.goUntilStop(background, shares.run)
 	// A fresh Redis next to fresh streams has nothing to remember: no worker is
@@ -110,7 +113,7 @@ func (a *App) startWorker(background context.Context) error {
 		return fmt.Errorf("HOMING_GRAPH_URL: %w", err)
 	}
 	if _, set := a.env.LookupEnv("GOGC"); !set {
-		debug.SetGCPercent(gcPercent)
+		debug.SetGCPercent(workerGC)
 	}
 	a.atStop("graph", func(context.Context) error { graph.CloseIdle(); return nil })
 
