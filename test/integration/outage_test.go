@@ -131,7 +131,11 @@ func TestQueueFull(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t, harness.Options{
 		Binaries: binaries, Workers: -1,
-		Env: []string{"HOMING_QUEUE_MAX_BYTES=2MiB", "HOMING_TENANT_QUEUE_SHARE=0.25"},
+		// The calls are large: a slow machine needs time for them.
+		Env: []string{
+			"HOMING_QUEUE_MAX_BYTES=2MiB", "HOMING_TENANT_QUEUE_SHARE=0.25",
+			"HOMING_ACK_WAIT=30s", "HOMING_BATCH_DEADLINE=25s", "HOMING_GRAPH_TIMEOUT=15s",
+		},
 		Tenants: []harness.Tenant{
 			harness.NewTenant("acme", 1), harness.NewTenant("globex", 2), harness.NewTenant("initech", 3),
 			harness.NewTenant("umbrella", 4), harness.NewTenant("hooli", 5), harness.NewTenant("stark", 6),
@@ -181,9 +185,8 @@ func TestQueueFull(t *testing.T) {
 	worker := harness.NewProcess(t, "worker", binaries.Path(t, "cmd/worker"), append(s.Env(), "HOMING_OPS_ADDR="+harness.Addr(t)))
 	worker.Start()
 	f := s.Judge(&promises, within)
-	// A slow machine may miss an answer; that is held, not lost.
-	if f.Delivered+f.Held != promises.Len() || f.Doubles > 0 {
-		t.Errorf("%s, want %d delivered", f, promises.Len())
+	if want := (harness.Findings{Delivered: promises.Len()}); f != want {
+		t.Errorf("%s, want %s", f, want)
 	}
 	harness.Eventually(t, within, "there is room again", func() error {
 		a, err := s.Post(s.Tenants[0], harness.PathEvent, harness.Conversion("Purchase", "late", harness.Phone(1)))
