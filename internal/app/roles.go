@@ -128,7 +128,7 @@ func (a *App) startWorker(background context.Context) error {
 	retries := &retries{queue: a.queue, limit: uint64(a.opt.RetryMaxPending)}
 	places := deliver.NewPlaces(a.opt.TenantConcurrency)
 	deliverer := deliver.New(deliver.Options{
-		Claims: gatherClaims(a.claims), Clicks: gatherClicks(store), ClickTail: a.queue, Graph: graph, Journal: a.queue, Tenants: a.tenants,
+		Claims: a.claims, Clicks: store, ClickTail: a.queue, Graph: graph, Journal: a.queue, Tenants: a.tenants,
 		Gates: gates, Places: places, Suspects: deliver.NewSuspects(a.redis), RetriesFull: retries.full, Alarm: a.guard.Alarm, Missed: a.guard.Missed,
 		AckWait: a.opt.AckWait, BatchDeadline: a.opt.BatchDeadline, GraphTimeout: a.opt.GraphTimeout,
 		RetryMin: a.opt.RetryMin, RetryMax: a.opt.RetryMax, RetryFor: a.opt.RetryFor, ClickGrace: a.opt.ClickGrace,

@@ -116,12 +116,12 @@ func (s *Server) lookForKeys(ctx, due context.Context, items []*item, limit time
 	if len(asked) == 0 || !s.memoryAway.try() {
 		return func() {}
 	}
-	reply := s.keys.Start(due, looks)
+	reply := s.keys.start(due, looks)
 	return func() {
 		for _, it := range asked {
 			it.looked = true
 		}
-		records, err := reply.Wait()
+		records, err := reply.wait()
 		if limit < s.patience.event && errors.Is(err, context.DeadlineExceeded) {
 			return
 		}
@@ -180,9 +180,9 @@ func (s *Server) lookForClicks(ctx, due context.Context, items []*item) (wait fu
 			queries[i].Trace = true
 		}
 	}
-	reply := s.clids.Start(due, queries)
+	reply := s.clids.start(due, queries)
 	return func() {
-		found, err := reply.Wait()
+		found, err := reply.wait()
 		defer span.End()
 		linkClicks(span, found)
 		if !errors.Is(err, clicks.ErrIncomplete) {
