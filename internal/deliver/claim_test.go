@@ -393,7 +393,7 @@ func TestShutdownIsNoAttempt(t *testing.T) {
 	}
 	m := f.message(f.event(events.Lead, "order-1"))
 	got := f.deliverIn(ctx, m)[0]
-	if got.Action != queue.Nak || f.record(m).State != dedup.None {
+	if got.Action != queue.Nak || f.record(m).State != dedup.Queued {
 		t.Errorf("decision %+v, record %+v", got, f.record(m))
 	}
 	f.graph.answer = nil

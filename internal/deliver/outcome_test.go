@@ -1,8 +1,11 @@
 package deliver_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -340,5 +343,47 @@ func TestUndecodableBytesAreBuriedUnchanged(t *testing.T) {
 				t.Errorf("ledger %s", fmt.Sprint(f.journal.lines))
 			}
 		})
+	}
+}
+
+// TestLateEndOfWhatWasNotSent stalls a worker until its message is in other hands.
+// What Meta has it tells however late; what Meta has not may by now have been sent
+// by somebody else.
+func TestLateEndOfWhatWasNotSent(t *testing.T) {
+	for _, tt := range []struct {
+		answer error
+		late   queue.Action
+		lines  int
+	}{{failure(graphapi.Invalid), queue.Forget, 0}, {nil, queue.Ack, 1}} {
+		f := setup(t)
+		var log bytes.Buffer
+		f.opt.Logger = slog.New(slog.NewTextHandler(&log, nil))
+		f.graph.answer = func(graphapi.Call, []string) error {
+			f.clock.forward(f.opt.AckWait + time.Second)
+			return tt.answer
+		}
+		m := f.message(f.event(events.Lead, "order-1"))
+		if got := f.deliver(m)[0]; got.Action != tt.late || len(f.journal.lines) != tt.lines {
+			t.Errorf("%v: %+v, ledger %+v", tt.answer, got, f.journal.lines)
+		}
+		if got := f.deliver(f.again(m))[0]; got.Action != queue.Ack || len(f.journal.lines) != tt.lines+1 || f.graph.taken["order-1"] > 1 {
+			t.Errorf("%v, again: %+v, ledger %+v", tt.answer, got, f.journal.lines)
+		}
+		// One letter of what is dead, told once.
+		if told := strings.Count(log.String(), "event.buried"); told != len(f.journal.letters) || told != 1-tt.lines {
+			t.Errorf("%v: told %d times of %d letters", tt.answer, told, len(f.journal.letters))
+		}
+	}
+}
+
+// TestLateEndOfWhatHasNoKey ends what nobody else can claim, however late: left to
+// others it would be as late again with them.
+func TestLateEndOfWhatHasNoKey(t *testing.T) {
+	f := setup(t)
+	m := f.message(f.event(events.Lead, "order-1"))
+	m.EventName, m.EventID = "", ""
+	f.clock.forward(f.opt.AckWait + time.Second)
+	if got := f.deliver(m)[0]; got.Action != queue.Ack || len(f.journal.letters) != 1 || len(f.journal.lines) != 1 {
+		t.Errorf("%+v, letters %+v, ledger %+v", got, f.journal.letters, f.journal.lines)
 	}
 }

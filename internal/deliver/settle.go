@@ -137,6 +137,7 @@ func (b *batch) persist(items []*item, f func(context.Context) error) bool {
 
 // bury writes the dead letters, before the ledger says that they are there.
 func (b *batch) bury() {
+	b.overtaken()
 	var items []*item
 	var letters []queue.Letter
 	for _, it := range b.with(final) {
@@ -163,6 +164,7 @@ func (b *batch) bury() {
 
 // record writes the ledger. Only what it holds may be acked.
 func (b *batch) record() {
+	b.overtaken()
 	items := b.with(final)
 	if len(items) == 0 {
 		return
@@ -184,16 +186,34 @@ func (b *batch) record() {
 	}
 	for _, it := range items {
 		it.fate.step = ack
-		if it.answer() == dedup.Settled {
-			continue // counted when it was decided
-		}
-		b.Metrics.Outcome(it.context(b.ctx), b.tenantID, it.fate.outcome, it.fate.reason, b.Now().Sub(it.msg.AcceptedAt))
-		if it.fate.outcome == events.Dead || it.fate.outcome == events.Held {
-			b.Logger.LogAttrs(b.ctx, slog.LevelWarn, "event.buried",
-				slog.String("tenant", b.tenantID), slog.String("event_id", it.msg.EventID),
-				slog.String("event_name", string(it.msg.EventName)), slog.String("accept", it.msg.Accept),
-				slog.String("outcome", string(it.fate.outcome)), slog.String("reason", string(it.fate.reason)),
-				slog.String("trace_id", traceID(it.msg.Trace)), slog.String("error", it.fate.detail))
+		b.tell(it)
+	}
+}
+
+// tell counts an end and logs what needs a person.
+func (b *batch) tell(it *item) {
+	if it.answer() == dedup.Settled {
+		return // told when it was decided
+	}
+	b.Metrics.Outcome(it.context(b.ctx), b.tenantID, it.fate.outcome, it.fate.reason, b.Now().Sub(it.msg.AcceptedAt))
+	if it.fate.outcome == events.Dead || it.fate.outcome == events.Held {
+		b.Logger.LogAttrs(b.ctx, slog.LevelWarn, "event.buried",
+			slog.String("tenant", b.tenantID), slog.String("event_id", it.msg.EventID),
+			slog.String("event_name", string(it.msg.EventName)), slog.String("accept", it.msg.Accept),
+			slog.String("outcome", string(it.fate.outcome)), slog.String("reason", string(it.fate.reason)),
+			slog.String("trace_id", traceID(it.msg.Trace)), slog.String("error", it.fate.detail))
+	}
+}
+
+// overtaken leaves to others the end of events that were not sent and whose messages
+// are by now in somebody else's hands: another acceptance of the key may have claimed
+// it since, and Meta may have it. Without a key there is nothing to claim.
+func (b *batch) overtaken() {
+	for _, it := range b.items {
+		unsent := it.fate.outcome == events.Dead || it.fate.outcome == events.NoClick
+		if it.fate.step == final && unsent && it.key != "" && b.Now().After(handedOut(it.msg).Add(b.AckWait)) {
+			b.tell(it) // others find it decided, and told
+			it.fate = fate{step: forget}
 		}
 	}
 }

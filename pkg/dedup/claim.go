@@ -128,7 +128,9 @@ func (a *ask) again() answer {
 func (a *ask) interrupted() answer {
 	next := a.claim()
 	next.Unsure = true
-	next.Tries = a.found.Tries + 1
+	if a.claimed() {
+		next.Tries = a.found.Tries + 1
+	}
 	if next.Tries > a.maxTries {
 		return answer{Exhausted, next}
 	}

@@ -116,38 +116,3 @@ func (s *Redis) unanswered(ctx context.Context, msgs []Message, claims []Claim, 
 	}
 	return claims, err
 }
-
-// Release implements Store. The L may be one of two that a claim wrote, so it is
-// known by its nonce.
-func (s *Redis) Release(ctx context.Context, msgs []Message, claims []Claim) error {
-	ops := make([]op, 0, len(claims))
-	own := make([]Claim, 0, len(claims))
-	for i, c := range claims {
-		if !c.Held() && c.Result != Unanswered || c.Record.State != Claimed {
-			continue
-		}
-		own = append(own, c)
-		ops = append(ops, op{verb: swap, key: recordPrefix + msgs[i].Key, old: EncodeRecord(c.Record), ttl: s.opt.TTL})
-		if c.Before != nil {
-			ops[len(ops)-1].new = EncodeRecord(*c.Before)
-		}
-	}
-	for len(ops) > 0 {
-		replies, err := s.send(ctx, ops)
-		if err != nil {
-			return err
-		}
-		again, left := ops[:0], own[:0]
-		for i, reply := range replies {
-			found, _ := record(reply)
-			if reply == ops[i].old || found.State != Claimed || found.Nonce != own[i].Record.Nonce {
-				continue // done, or no longer ours
-			}
-			o := ops[i]
-			o.old = reply
-			again, left = append(again, o), append(left, own[i])
-		}
-		ops, own = again, left
-	}
-	return nil
-}

@@ -12,7 +12,7 @@ type State byte
 // The states of a key.
 const (
 	None    State = 0
-	Queued  State = 'Q' // written by the API together with its look
+	Queued  State = 'Q' // untouched: beside the record by the API's look; as the record, given back
 	Waiting State = 'W' // between two attempts, or before the first
 	Claimed State = 'L' // a worker holds it
 	Decided State = 'D' // settled; effects may still be under way
@@ -35,7 +35,10 @@ type Record struct {
 	// Claimed only.
 	Stream string
 	Seq    uint64
-	Tries  int // claims in a row that no verdict ended, this one included
+
+	// Tries counts the claims in a row that no verdict ended, this one included; of
+	// any other state those that were given back, so that no text stands twice.
+	Tries int
 
 	// Waiting and Decided: the words of the outcome and its reason.
 	Outcome string
@@ -156,8 +159,8 @@ type Store interface {
 	// succeeded with them, else a redelivery finds an L and is Interrupted.
 	Claim(ctx context.Context, msgs []Message) ([]Claim, error)
 	// Release gives up claims whose messages were never sent: where the claim's
-	// own L still stands, what it replaced is put back. Claims that hold nothing
-	// are passed over.
+	// own L still stands, or may yet come, what it replaced is put back, and Q where
+	// that was nothing. Claims that hold nothing are passed over.
 	Release(ctx context.Context, msgs []Message, claims []Claim) error
 	// Settle writes verdicts, by the verdict table. It may be repeated after an
 	// error: a verdict that was written is known by its nonce and stands.
@@ -166,7 +169,7 @@ type Store interface {
 	// say. It is for the status alone: no claim ever reads it, and where a record
 	// says more it shows nothing. What fails may be left so.
 	Defer(ctx context.Context, deferred []Deferred) error
-	// Get returns what is known of keys: the record; where there is none, or only W,
+	// Get returns what is known of keys: the record; where there is none, or only W or Q,
 	// what Look and Defer left beside it, if that is newer; else State None.
 	Get(ctx context.Context, keys []string) ([]Record, error)
 	// Restore writes decisions read from the ledger, where the store knows less.

@@ -91,7 +91,9 @@ func (s *Redis) Defer(ctx context.Context, deferred []Deferred) error {
 // shown is what is told of a key: its record, unless there is none, or what was
 // written beside it while it waited is newer.
 func shown(record, beside Record) Record {
-	newer := record.State == Waiting && beside.State == Waiting && beside.At.After(record.At)
+	waiting := beside.State == Waiting
+	newer := waiting && record.State == Waiting && beside.At.After(record.At) ||
+		waiting && record.State == Queued && !beside.At.Before(record.At)
 	if record.State == None || newer {
 		return beside
 	}

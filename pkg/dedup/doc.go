@@ -17,11 +17,12 @@
 //	                    decided
 //
 // L is taken over by the next delivery of its message, or by any message once it
-// is older than 2 x AckWait; a released L becomes again what it was before.
+// is older than 2 x AckWait; a released L becomes again what it was before, counted
+// on, and Q where that was nothing.
 //
 // Beside the record, under a key of its own, the API leaves Q (queued), and a
 // worker that puts an event off without having claimed it writes a W over that. It
-// tells a client how the event fares, and no claim ever reads it.
+// tells a client how the event fares, and no claim ever reads what stands there.
 //
 // A claim that meets another's L does not know whether that worker sent the
 // event. Such a claim is [Interrupted] and its record unsure, and unsure is

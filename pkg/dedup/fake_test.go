@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"net"
+	"slices"
 	"testing"
 
 	"github.com/redis/go-redis/v9"
@@ -26,7 +27,8 @@ type fakeRedis struct {
 	between func()
 	// prefix is how much of a torn pipeline of n commands is executed.
 	prefix func(n int) int
-	forgot bool // the script cache
+	forgot bool            // the script cache
+	late   [][]redis.Cmder // pipelines still on their way, though nobody waits for them
 }
 
 // fault is what goes wrong with one pipeline.
@@ -37,6 +39,7 @@ const (
 	lostRequest       // never executed
 	lostReply         // executed, and nobody learns
 	torn              // executed in part, and nobody learns
+	late              // executed some time later, when nobody waits for it any more
 	repeated          // executed twice, as the client library does after a lost reply
 	interleaved       // other workers' commands come first
 )
@@ -74,7 +77,7 @@ func (f *fakeRedis) ProcessPipelineHook(redis.ProcessPipelineHook) redis.Process
 		}
 		n := len(cmds)
 		switch what {
-		case lostRequest:
+		case lostRequest, late:
 			n = 0
 		case torn:
 			n = f.prefix(n)
@@ -85,7 +88,10 @@ func (f *fakeRedis) ProcessPipelineHook(redis.ProcessPipelineHook) redis.Process
 		switch what {
 		case repeated:
 			f.run(cmds)
-		case lostRequest, lostReply, torn:
+		case lostRequest, lostReply, torn, late:
+			if what == late {
+				f.late = append(f.late, frozen(cmds))
+			}
 			for _, cmd := range cmds {
 				cmd.SetErr(errNetwork)
 			}
@@ -98,6 +104,28 @@ func (f *fakeRedis) ProcessPipelineHook(redis.ProcessPipelineHook) redis.Process
 		}
 		return nil
 	}
+}
+
+// frozen copies commands with their arguments as they are now.
+func frozen(cmds []redis.Cmder) []redis.Cmder {
+	out := make([]redis.Cmder, len(cmds))
+	for i, cmd := range cmds {
+		args := slices.Clone(cmd.Args())
+		for n, a := range args {
+			if text, ok := a.(*string); ok {
+				args[n] = *text
+			}
+		}
+		out[i] = redis.NewStringCmd(context.Background(), args...)
+	}
+	return out
+}
+
+// land executes the i-th of the late pipelines.
+func (f *fakeRedis) land(i int) {
+	cmds := f.late[i]
+	f.late = slices.Delete(f.late, i, i+1)
+	f.run(cmds)
 }
 
 func (f *fakeRedis) run(cmds []redis.Cmder) {

@@ -45,6 +45,44 @@ func fakeCases() []fakeCase {
 			once(f, repeated)
 			claim(t, s, again, dedup.Interrupted)
 		}},
+		{"a claim that comes late, after its release, finds its place taken", func(t testing.TB, s *dedup.Redis, f *fakeRedis) {
+			again := m
+			for range 3 { // over nothing, then over what was given back
+				once(f, late)
+				claims, err := s.Claim(ctx, []dedup.Message{again})
+				if err == nil {
+					t.Fatal("a late claim was answered")
+				}
+				if err := s.Release(ctx, []dedup.Message{again}, claims); err != nil {
+					t.Fatal(err)
+				}
+				f.land(0)
+				again.Deliveries++
+			}
+			claim(t, s, again, dedup.Fresh)
+		}},
+		{"so does the swap of one, after its first step", func(t testing.TB, s *dedup.Redis, f *fakeRedis) {
+			if err := s.Release(ctx, []dedup.Message{m}, []dedup.Claim{claim(t, s, m, dedup.Fresh)}); err != nil {
+				t.Fatal(err)
+			}
+			calls := 0
+			f.fault = func() fault {
+				if calls++; calls == 2 {
+					return late
+				}
+				return healthy
+			}
+			claims, err := s.Claim(ctx, []dedup.Message{m})
+			if err == nil || calls != 2 {
+				t.Fatalf("%d calls, %v; want the second one late", calls, err)
+			}
+			f.fault = nil
+			if err := s.Release(ctx, []dedup.Message{m}, claims); err != nil {
+				t.Fatal(err)
+			}
+			f.land(0)
+			claim(t, s, m, dedup.Fresh)
+		}},
 		{"a claim whose answer was lost is released as if it had never been", func(t testing.TB, s *dedup.Redis, f *fakeRedis) {
 			for _, what := range []fault{lostRequest, lostReply} {
 				once(f, what)

@@ -69,7 +69,9 @@ func (v *Verdict) merged(now time.Time) *Record {
 func (o *outcome) delivered() bool { return o.next.State == Decided && o.next.Outcome == delivered }
 func (o *outcome) decided() bool   { return o.next.State == Decided && o.next.Outcome != delivered }
 func (o *outcome) waiting() bool   { return o.next.State == Waiting }
-func (o *outcome) none() bool      { return o.found.State == None && !o.garbled }
+func (o *outcome) none() bool {
+	return (o.found.State == None || o.found.State == Queued) && !o.garbled
+}
 
 func (o *outcome) ours() bool {
 	return o.found.State == Claimed && o.found.Nonce == o.own.Nonce

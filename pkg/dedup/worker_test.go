@@ -32,6 +32,10 @@ func (w *world) step(j *job) {
 		w.bury(j)
 		j.stage = toRecord
 	case toRecord:
+		if (j.record.Outcome == "dead" || j.record.Outcome == "no_click") && w.clock.now.Sub(j.handedAt) >= ackWait {
+			w.end(j) // another may have it, and have sent it, by now
+			return
+		}
 		w.say("w%d records %s/%d %s unsure=%t", j.worker, j.record.Accept, j.record.Round, j.record.Outcome, j.record.Unsure)
 		w.ledger = append(w.ledger, line{j.record.Accept, j.record.Round, j.record.Outcome, j.record.Unsure})
 		j.stage = toAck
@@ -111,7 +115,8 @@ func (w *world) putOff(ctx context.Context, j *job) {
 	w.fake.fault = nil
 	defer func() { w.fake.fault = fault }()
 	found, err := w.store.Get(ctx, []string{j.m.Key})
-	if err != nil || found[0].State == dedup.None || found[0].State == dedup.Queued {
+	own := err == nil && found[0].Accept == j.m.Accept && found[0].Round == j.m.Round
+	if err != nil || found[0].State == dedup.None || own && found[0].State == dedup.Queued {
 		w.bug = fmt.Sprintf("the status of what was parked is %q, %v", found[0].State, err)
 	}
 }
@@ -196,11 +201,11 @@ func (w *world) settle(ctx context.Context, j *job) {
 	}
 }
 
-// retry schedules a copy; a schedule of the same acceptance that has not fired
-// is replaced.
+// retry schedules a copy; a schedule of the same round that has not fired is
+// replaced.
 func (w *world) retry(j *job) {
 	for _, m := range w.messages {
-		if m.scheduled && m.Accept == j.m.Accept {
+		if m.scheduled && m.Accept == j.m.Accept && m.Round == j.m.Round {
 			m.gone = true
 		}
 	}

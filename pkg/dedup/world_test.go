@@ -3,6 +3,7 @@ package dedup_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/homing-dev/homing/pkg/dedup"
@@ -27,7 +28,7 @@ type message struct {
 	due       time.Time
 	handed    bool
 	handedAt  time.Time
-	scheduled bool // waits in HOMING_RETRY; replaced by a later schedule of its acceptance
+	scheduled bool // waits in HOMING_RETRY; replaced by a later schedule of its round
 	gone      bool
 }
 
@@ -106,6 +107,7 @@ type world struct {
 	calm                              bool // nothing goes wrong any more
 	troubled                          bool // something did
 	unclosable                        bool // see excused
+	untold                            bool // Redis forgot a decision that the ledger never got
 	letGo                             bool // an operator replayed what was held
 	nested                            bool
 	bug                               string
@@ -155,6 +157,12 @@ func (w *world) actions() []action {
 			}
 		})
 	}
+	for i := range w.fake.late {
+		add(2, -1, func() {
+			w.say("late commands land")
+			w.fake.land(i)
+		})
+	}
 	if w.memory < 1 && w.accepts > 0 {
 		add(1, -1, func() { w.forget(map[string]string{}) })
 		if n := len(w.snapshots); n > 1 {
@@ -187,6 +195,9 @@ func (w *world) run(steps int) {
 func (w *world) settleDown() {
 	w.calm = true
 	w.say("--- calm")
+	for len(w.fake.late) > 0 {
+		w.fake.land(0)
+	}
 	for range 400 {
 		if w.incident {
 			w.clock.Advance(batchDeadline)
@@ -221,7 +232,6 @@ func (w *world) network() fault {
 	if f > interleaved {
 		return healthy
 	}
-	w.troubled = w.troubled || f == lostReply || f == torn || f == lostRequest
 	if f != healthy {
 		w.say("  network: %d", f)
 	}
@@ -300,6 +310,9 @@ func (w *world) forget(to map[string]string) {
 	w.say("redis forgets: %v", to)
 	w.memory++
 	w.troubled = true
+	if r, err := dedup.DecodeRecord(w.fake.data["homing:ev:k"]); err == nil && r.State == dedup.Decided && (r.Outcome == "delivered" || r.Outcome == "held") {
+		w.untold = !slices.ContainsFunc(w.ledger, func(l line) bool { return l.accept == r.Accept && l.round == r.Round })
+	}
 	clear(w.fake.data)
 	for k, v := range to {
 		w.fake.data[k] = v

@@ -68,28 +68,33 @@ func TestReplayKilled(t *testing.T) {
 }
 
 // changes tells of every request that makes or changes a stream or a consumer.
-func changes(t *testing.T, s *harness.Stack) <-chan *nats.Msg {
+// flush returns when what was asked for before it is in the channel.
+func changes(t *testing.T, s *harness.Stack) (seen <-chan *nats.Msg, flush func()) {
 	t.Helper()
 	nc, err := nats.Connect("nats://" + s.NATS.Addr)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(nc.Close)
-	seen := make(chan *nats.Msg, 1000)
+	c := make(chan *nats.Msg, 1000)
 	for _, subject := range []string{"$JS.API.STREAM.CREATE.*", "$JS.API.STREAM.UPDATE.*", "$JS.API.CONSUMER.CREATE.>"} {
-		if _, err := nc.ChanSubscribe(subject, seen); err != nil {
+		if _, err := nc.ChanSubscribe(subject, c); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := nc.Flush(); err != nil {
-		t.Fatal(err)
+	flush = func() {
+		t.Helper()
+		if err := nc.Flush(); err != nil {
+			t.Fatal(err)
+		}
 	}
-	return seen
+	flush()
+	return c, flush
 }
 
 // killAt runs a command and kills it at the n-th request that changes something;
 // false when it ended before.
-func killAt(s *harness.Stack, seen <-chan *nats.Msg, n int, args ...string) bool {
+func killAt(s *harness.Stack, seen <-chan *nats.Msg, flush func(), n int, args ...string) bool {
 	s.T.Helper()
 	c := s.Command("cmd/homing", args...)
 	c.Start()
@@ -97,7 +102,7 @@ func killAt(s *harness.Stack, seen <-chan *nats.Msg, n int, args ...string) bool
 		select {
 		case <-seen:
 		case <-c.Done():
-			if len(seen) == 0 {
+			if flush(); len(seen) == 0 {
 				return false
 			}
 			<-seen
@@ -105,7 +110,7 @@ func killAt(s *harness.Stack, seen <-chan *nats.Msg, n int, args ...string) bool
 	}
 	c.Signal(syscall.SIGKILL)
 	c.Exit(within)
-	for len(seen) > 0 {
+	for flush(); len(seen) > 0; {
 		<-seen
 	}
 	return true
@@ -117,9 +122,10 @@ func killAt(s *harness.Stack, seen <-chan *nats.Msg, n int, args ...string) bool
 func TestStreamsApplyKilled(t *testing.T) {
 	t.Parallel()
 	s := start(t, harness.Options{Bare: true, Env: []string{"HOMING_STREAMS=external"}})
-	js, seen := s.JetStream(), changes(t, s)
+	js := s.JetStream()
+	seen, flush := changes(t, s)
 	kills := 0
-	for n := 1; killAt(s, seen, n, "streams", "apply"); n += choose(3, 1) {
+	for n := 1; killAt(s, seen, flush, n, "streams", "apply"); n += choose(3, 1) {
 		kills++
 		mustRun(s, "streams", "apply")
 		if out := mustRun(s, "streams", "apply", "--dry-run"); !strings.Contains(out, "nothing to change") {
@@ -131,7 +137,7 @@ func TestStreamsApplyKilled(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		for len(seen) > 0 {
+		for flush(); len(seen) > 0; {
 			<-seen
 		}
 	}
@@ -142,10 +148,10 @@ func TestStreamsApplyKilled(t *testing.T) {
 	s.Launch()
 	l := startLoad(s, "order", 4, 20*time.Millisecond)
 	l.await(t, 50)
-	for len(seen) > 0 {
+	for flush(); len(seen) > 0; {
 		<-seen
 	}
-	for n := 1; killAt(s, seen, n, "streams", "apply", "--shards", fmt.Sprint(2+n)); n++ {
+	for n := 1; killAt(s, seen, flush, n, "streams", "apply", "--shards", fmt.Sprint(2+n)); n++ {
 		l.await(t, 20)
 	}
 	l.await(t, 50)

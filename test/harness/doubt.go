@@ -66,7 +66,11 @@ func (s *Stack) DoubtClaimed(why string) int {
 // and has not back: what there is to go by once the claims are forgotten.
 func (s *Stack) DoubtHandedOut(why string) int {
 	s.T.Helper()
-	keys, err := handedOut(s.JetStream())
+	err := s.NATS.AwaitGone()
+	var keys []events.Key
+	if err == nil {
+		keys, err = handedOut(s.JetStream())
+	}
 	if err != nil {
 		s.T.Errorf("which events are handed out is not known: %v", err)
 	}

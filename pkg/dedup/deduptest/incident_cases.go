@@ -11,7 +11,7 @@ import (
 
 func incidentCases() []testCase {
 	return []testCase{
-		{"incident: without the marker nothing is claimed and nothing stays", func(k *kit) {
+		{"incident: without the marker nothing is claimed, and the event stays queued", func(k *kit) {
 			k.Wipe()
 			claims, err := k.Store.Claim(context.Background(), []dedup.Message{event("a", 1)})
 			if !errors.Is(err, dedup.ErrIncident) {
@@ -20,7 +20,7 @@ func incidentCases() []testCase {
 			if len(claims) != 1 || claims[0].Result != dedup.Unanswered {
 				k.Fatalf("claims %+v, want one unanswered", claims)
 			}
-			k.stands(dedup.Record{})
+			k.stands(k.queued(event("a", 1), 1))
 			if _, err := k.Store.Marker(context.Background()); !errors.Is(err, dedup.ErrIncident) {
 				k.Fatalf("Marker: %v, want ErrIncident", err)
 			}

@@ -41,6 +41,7 @@ func URL(t testing.TB) string {
 		}
 		t.Logf("deduptest: NO REDIS SERVER, TESTING ON MINIREDIS INSTEAD: %v", server.err)
 		mini := miniredis.RunT(t)
+		mini.ClockTTL(true) // else keys never expire by themselves
 		return "redis://" + mini.Addr() + "/0"
 	}
 	db := <-server.free
