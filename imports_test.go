@@ -28,17 +28,18 @@ func mayImport() []importRule {
 		{"pkg/graphapi", nil, "a library of its own: it knows Meta's calls, not our queue or events"},
 
 		{"internal/crash", nil, "places to die at: in the product it is empty"},
+		{"internal/gather", nil, "how questions travel together; it knows neither them nor the store"},
 
 		{"internal/telemetry", list("pkg/events", "pkg/dedup", "pkg/graphapi"), "names of metrics, spans and log keys; their labels are the words of the libraries"},
 		{"internal/tenants", list("pkg/events", "internal/telemetry"), "the only holder of secrets: few know it, it knows hardly anyone"},
 		{"internal/clicks", list("pkg/events", "internal/crash", "internal/telemetry"), "a projection of one stream; whoever feeds it hands the clicks over"},
 		{"internal/queue", list("pkg/events", "pkg/dedup", "internal/crash", "internal/telemetry"), "carries and settles messages and knows no handler: a handler returns a verdict"},
-		{"internal/ingest", list("pkg/events", "pkg/dedup", "internal/clicks", "internal/crash", "internal/queue", "internal/telemetry", "internal/tenants"), "the edge: what it accepts reaches delivery through JetStream and no other way"},
+		{"internal/ingest", list("pkg/events", "pkg/dedup", "internal/clicks", "internal/crash", "internal/gather", "internal/queue", "internal/telemetry", "internal/tenants"), "the edge: what it accepts reaches delivery through JetStream and no other way"},
 		{"internal/deliver", list("pkg/events", "pkg/dedup", "pkg/graphapi", "internal/clicks", "internal/crash", "internal/queue", "internal/telemetry", "internal/tenants"), "the way to Meta: the only one that knows both the event and the call"},
 		{"internal/recovery", list("pkg/events", "pkg/dedup", "internal/crash", "internal/telemetry"), "rebuilds the projection; streams and stores reach it as interfaces of its own"},
 		{"internal/ops", list("pkg/events", "pkg/dedup", "internal/clicks", "internal/queue", "internal/recovery", "internal/telemetry", "internal/tenants"), "what an operator does by hand, on the stores themselves; it serves no traffic"},
 		{"internal/app", list(
-			"pkg/events", "pkg/dedup", "pkg/graphapi", "internal/clicks", "internal/deliver", "internal/ingest",
+			"pkg/events", "pkg/dedup", "pkg/graphapi", "internal/clicks", "internal/deliver", "internal/gather", "internal/ingest",
 			"internal/ops", "internal/queue", "internal/recovery", "internal/telemetry", "internal/tenants",
 		), "the composition root: the only one that sees both ends"},
 

@@ -161,7 +161,7 @@ func (a *App) newTelemetry() (err error) {
 func (a *App) listen(variable, addr string) (net.Listener, error) {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", variable, err)
+		return nil, fmt.Errorf("%s: %w; stop what listens there, or set another address", variable, err)
 	}
 	a.atStop(variable, func(context.Context) error {
 		if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {

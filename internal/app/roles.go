@@ -127,8 +127,9 @@ func (a *App) startWorker(background context.Context) error {
 	drainer := deliver.NewDrainer(deliver.DrainOptions{Queue: a.queue, Gates: gates, Redis: a.redis, Logger: a.log})
 	retries := &retries{queue: a.queue, limit: uint64(a.opt.RetryMaxPending)}
 	places := deliver.NewPlaces(a.opt.TenantConcurrency)
+	claims, looks := gathered(a.redis, a.claims, store)
 	deliverer := deliver.New(deliver.Options{
-		Claims: a.claims, Clicks: store, ClickTail: a.queue, Graph: graph, Journal: a.queue, Tenants: a.tenants,
+		Claims: claims, Clicks: looks, ClickTail: a.queue, Graph: graph, Journal: a.queue, Tenants: a.tenants,
 		Gates: gates, Places: places, Suspects: deliver.NewSuspects(a.redis), RetriesFull: retries.full, Alarm: a.guard.Alarm, Missed: a.guard.Missed,
 		AckWait: a.opt.AckWait, BatchDeadline: a.opt.BatchDeadline, GraphTimeout: a.opt.GraphTimeout,
 		RetryMin: a.opt.RetryMin, RetryMax: a.opt.RetryMax, RetryFor: a.opt.RetryFor, ClickGrace: a.opt.ClickGrace,

@@ -9,7 +9,7 @@ import (
 
 const (
 	// A batch of so many events or bytes waits for a place.
-	largeBatch = fullFlight
+	largeBatch = 200
 	largeBody  = 256 << 10
 	// admitFor is how long it waits: the rest of a request may take long enough.
 	admitFor = 2 * time.Second

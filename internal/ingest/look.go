@@ -116,12 +116,12 @@ func (s *Server) lookForKeys(ctx, due context.Context, items []*item, limit time
 	if len(asked) == 0 || !s.memoryAway.try() {
 		return func() {}
 	}
-	reply := s.keys.start(due, looks)
+	reply := s.keys.Start(due, looks)
 	return func() {
 		for _, it := range asked {
 			it.looked = true
 		}
-		records, err := reply.wait()
+		records, err := reply.Wait()
 		if limit < s.patience.event && errors.Is(err, context.DeadlineExceeded) {
 			return
 		}
@@ -180,9 +180,9 @@ func (s *Server) lookForClicks(ctx, due context.Context, items []*item) (wait fu
 			queries[i].Trace = true
 		}
 	}
-	reply := s.clids.start(due, queries)
+	reply := s.clids.Start(due, queries)
 	return func() {
-		found, err := reply.wait()
+		found, err := reply.Wait()
 		defer span.End()
 		linkClicks(span, found)
 		if !errors.Is(err, clicks.ErrIncomplete) {

@@ -11,6 +11,7 @@ import (
 	"go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/homing-dev/homing/internal/clicks"
+	"github.com/homing-dev/homing/internal/gather"
 	"github.com/homing-dev/homing/internal/queue"
 	"github.com/homing-dev/homing/internal/tenants"
 	"github.com/homing-dev/homing/pkg/dedup"
@@ -132,8 +133,8 @@ type Server struct {
 	limits     *limits
 	memoryAway *breaker
 	clicksAway *breaker
-	keys       gather[dedup.Look, dedup.Record]
-	clids      gather[clicks.Query, clicks.Found]
+	keys       *gather.Group[dedup.Look, dedup.Record]
+	clids      *gather.Group[clicks.Query, clicks.Found]
 	large      chan struct{} // a place for each large batch under way
 }
 
@@ -160,8 +161,8 @@ func New(opt Options) (*Server, error) {
 		clicksAway: &breaker{now: opt.Now},
 		large:      make(chan struct{}, places()),
 	}
-	s.keys.ask, s.keys.limit = s.askKeys, s.flight
-	s.clids.ask, s.clids.limit = s.clicks.Lookup, s.flight
+	s.keys = gather.New(s.askKeys, gather.Options{Limit: s.flight})
+	s.clids = gather.New(s.clicks.Lookup, gather.Options{Limit: s.flight})
 	s.router = newRouter(s.routes())
 	return s, nil
 }
