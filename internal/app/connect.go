@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -30,7 +31,7 @@ func (a *App) connect(ctx context.Context) error {
 	// A prefix of its own for each role lets an account keep the answers to one
 	// role from the others.
 	servers, opts := a.opt.natsLogin(natsURL, a.log)
-	opts = append(opts, nats.CustomInboxPrefix("_INBOX."+a.role.String()))
+	opts = append(opts, nats.CustomInboxPrefix("_INBOX."+a.role.String()), nats.Name(connectionName(a.role.String())))
 	a.nats, err = queue.Connect(servers, a.opt.NATSCreds, a.opt.NATSCA, a.log, append(opts, a.env.NATS...)...)
 	if err != nil {
 		return err
@@ -51,6 +52,15 @@ func (a *App) connect(ctx context.Context) error {
 	a.claims = dedup.New(a.redis, dedup.Options{AckWait: a.opt.AckWait, TTL: a.opt.DedupTTL})
 
 	return a.openQueue(ctx)
+}
+
+// connectionName tells the processes apart in what NATS says of its connections.
+func connectionName(process string) string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return fmt.Sprintf("homing-%s@%s/%d", process, host, os.Getpid())
 }
 
 // openQueue makes or checks the streams and opens them.

@@ -54,7 +54,7 @@ func (c *Connections) JetStream() (jetstream.JetStream, error) {
 			return nil, err
 		}
 		c.nats, err = queue.Connect(url, c.opt.NATSCreds, c.opt.NATSCA, c.log,
-			nats.CustomInboxPrefix("_INBOX.operator"),
+			nats.CustomInboxPrefix("_INBOX.operator"), nats.Name(connectionName("operator")),
 			nats.RetryOnFailedConnect(false), nats.Timeout(connectWithin), nats.MaxReconnects(10))
 		if err != nil {
 			return nil, fmt.Errorf("%w; does NATS run where it points?", err)

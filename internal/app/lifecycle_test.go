@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -202,6 +203,15 @@ func TestReadinessFollowsJetStreamAndRedis(t *testing.T) {
 	eventually(t, "the api is ready again", func() bool { return ready(api) })
 }
 
+// TestConnectionName holds the form that the changelog tells operators of, and by
+// which the crash tests know whose connection is whose.
+func TestConnectionName(t *testing.T) {
+	name, end := connectionName("worker"), fmt.Sprintf("/%d", os.Getpid())
+	if !strings.HasPrefix(name, "homing-worker@") || !strings.HasSuffix(name, end) || strings.Count(name, "/") != 1 {
+		t.Errorf("%q", name)
+	}
+}
+
 func TestNewRollsBack(t *testing.T) {
 	busy, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -217,7 +227,7 @@ func TestNewRollsBack(t *testing.T) {
 	_ = free.Close()
 
 	_, err = New(opt, API, Surroundings{Log: io.Discard})
-	if err == nil || !strings.Contains(err.Error(), "HOMING_API_ADDR") {
+	if err == nil || !strings.Contains(err.Error(), "HOMING_API_ADDR") || !strings.Contains(err.Error(), "set another address") {
 		t.Fatalf("error %v", err)
 	}
 	again, err := net.Listen("tcp", opt.OpsAddr)

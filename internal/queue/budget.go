@@ -56,6 +56,20 @@ func (b *budget) take(ctx context.Context, r request) (grant, error) {
 	return grant{}, ctx.Err()
 }
 
+// try takes a slot for one message of so many bytes, if there is one, past those
+// who wait: the message has come already.
+func (b *budget) try(bytes int64) (grant, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.msgs == 0 {
+		return grant{}, false
+	}
+	g := grant{1, min(bytes, b.bytes)}
+	b.msgs -= g.msgs
+	b.bytes -= g.bytes
+	return g, true
+}
+
 // give returns slots.
 func (b *budget) give(g grant) {
 	if g == (grant{}) {

@@ -164,7 +164,8 @@ func (q *Queue) refuse(m *nats.Msg, meta *nats.MsgMetadata) {
 }
 
 // receive makes a message of what JetStream delivered after it was asked, and pays
-// for it from slots, where there are any; nil when it is in hand already.
+// for it from slots, where there are any; nil when it is in hand already, or there
+// is no room for it.
 func (q *Queue) receive(m *nats.Msg, slots *grant, asked time.Time) *Message {
 	meta, err := m.Metadata()
 	if err != nil {
@@ -172,21 +173,15 @@ func (q *Queue) receive(m *nats.Msg, slots *grant, asked time.Time) *Message {
 		q.log.Error("queue: a delivery without metadata", "subject", m.Subject, "error", err)
 		return nil
 	}
-	var cost grant
-	if slots != nil {
-		if slots.msgs == 0 {
-			q.refuse(m, meta) // a request that was taken for lost was served after all
-			return nil
-		}
-		cost = grant{1, min(weight(m), slots.bytes)}
+	cost, ok := q.pay(m, slots)
+	if !ok {
+		q.refuse(m, meta)
+		return nil
 	}
 	h, ok := q.take(m, meta, cost)
 	if !ok {
+		q.budget.give(cost)
 		return nil
-	}
-	if slots != nil {
-		slots.msgs -= cost.msgs
-		slots.bytes -= cost.bytes
 	}
 	msg := &Message{
 		Data:       m.Data,
@@ -201,6 +196,22 @@ func (q *Queue) receive(m *nats.Msg, slots *grant, asked time.Time) *Message {
 	}
 	msg.Envelope, msg.Fault = openEnvelope(m.Subject, m.Header, h.place, meta.Timestamp)
 	return msg
+}
+
+// pay takes a slot for m: from slots, and what they are exceeded by, since a request
+// that was taken for lost was served after all, from the budget. Without slots all
+// is free.
+func (q *Queue) pay(m *nats.Msg, slots *grant) (grant, bool) {
+	switch {
+	case slots == nil:
+		return grant{}, true
+	case slots.msgs == 0:
+		return q.budget.try(weight(m))
+	}
+	cost := grant{1, min(weight(m), slots.bytes)}
+	slots.msgs -= cost.msgs
+	slots.bytes -= cost.bytes
+	return cost, true
 }
 
 // openEnvelope reads the envelope of a message that stands at a place since at.

@@ -162,6 +162,25 @@ func TestBudgetServesInOrder(t *testing.T) {
 	})
 }
 
+// TestSurplusIsPaidFromTheBudget: what a request brings beyond its slots takes what
+// is free, and no more.
+func TestSurplusIsPaidFromTheBudget(t *testing.T) {
+	q := &Queue{budget: newBudget(2, 100)}
+	m := &nats.Msg{Subject: "homing.ev.0.acme", Data: make([]byte, 44)} // 60 bytes
+	slots := grant{1, 70}
+	for n, want := range []grant{{1, 60}, {1, 60}, {1, 40}} {
+		if got, ok := q.pay(m, &slots); !ok || got != want {
+			t.Errorf("message %d: %v, %v; want %v", n+1, got, ok, want)
+		}
+	}
+	if got, ok := q.pay(m, &slots); ok {
+		t.Errorf("beyond the budget: %v", got)
+	}
+	if want := (grant{0, 10}); slots != want {
+		t.Errorf("slots %v, want %v", slots, want)
+	}
+}
+
 func TestConnectNeverTellsAPassword(t *testing.T) {
 	log := slog.New(slog.DiscardHandler)
 	for _, servers := range []string{

@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/homing-dev/homing/internal/embedded"
 	"github.com/homing-dev/homing/internal/sandbox"
+	"github.com/homing-dev/homing/pkg/dedup/deduptest"
 	"github.com/homing-dev/homing/test/harness"
 )
 
@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 
 // cluster runs the containers of the overlay prod as processes: with their
 // environment and their files, on NATS with the accounts of deploy/nats, with a
-// stand-in for Redis and the sandbox for Meta.
+// Redis database of their own and the sandbox for Meta.
 type cluster struct {
 	t       *testing.T
 	prod    build
@@ -61,11 +61,7 @@ func newCluster(t *testing.T, changes ...func(config map[string]any)) *cluster {
 func newClusterOn(t *testing.T, servers ...string) *cluster {
 	t.Helper()
 	c := &cluster{t: t, prod: overlay(t, "prod"), servers: servers, tenant: harness.NewTenant("acme", 1), root: t.TempDir()}
-	redis, err := embedded.Redis()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = redis.Close() })
+	redis := deduptest.URL(t)
 	c.meta = sandbox.New(sandbox.Options{Datasets: map[string]sandbox.Dataset{
 		c.tenant.Dataset: {Token: c.tenant.Token, AppSecret: c.tenant.AppSecret, WABAs: []string{c.tenant.WABA}},
 	}})
@@ -74,7 +70,7 @@ func newClusterOn(t *testing.T, servers ...string) *cluster {
 
 	for _, role := range roles() {
 		c.write(role+"/connections/nats-url", c.natsURL(role))
-		c.write(role+"/connections/redis-url", redis.URL())
+		c.write(role+"/connections/redis-url", redis)
 		c.write(role+"/tenants/tenants.yaml", fmt.Sprintf(
 			"tenants:\n  - id: %s\n    api_keys: [%q]\n    dataset_id: %q\n    access_token: %q\n    app_secret: %q\n    waba_ids: [%q]\n",
 			c.tenant.ID, c.tenant.Key, c.tenant.Dataset, c.tenant.Token, c.tenant.AppSecret, c.tenant.WABA))

@@ -20,7 +20,8 @@ import (
 // out then may be unsure, and nothing else; what is to be held is not sent twice.
 func TestFlushAndKill(t *testing.T) {
 	t.Parallel()
-	s := start(t, harness.Options{Workers: 3})
+	// Time enough for a worker to settle what it holds, however busy the machine.
+	s := start(t, harness.Options{Workers: 3, Env: []string{"HOMING_ACK_WAIT=8s", "HOMING_BATCH_DEADLINE=5s", "HOMING_GRAPH_TIMEOUT=2s"}})
 	s.Fault(sandbox.Fault{Action: sandbox.Action{Latency: 200 * time.Millisecond}})
 	for round := range choose(1, 4) {
 		prefix := fmt.Sprintf("round-%d", round)

@@ -2,12 +2,17 @@ package harness
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -22,21 +27,24 @@ const upWithin = 30 * time.Second
 // NATS is a nats-server with JetStream on disk.
 type NATS struct {
 	*Process
-	Addr string
+	Addr    string
+	monitor string // its URL
 }
 
 func newNATS(t testing.TB, bin *Binaries) *NATS {
 	t.Helper()
 	dir := t.TempDir()
-	addr := Addr(t)
+	addr, monitor := Addr(t), Addr(t)
 	config := filepath.Join(dir, "nats.conf")
-	text := fmt.Sprintf("listen: %q\njetstream { store_dir: %q, max_file_store: 6GB, max_memory_store: 64MB }\n", addr, filepath.Join(dir, "js"))
+	text := fmt.Sprintf("listen: %q\nhttp: %q\njetstream { store_dir: %q, max_file_store: 6GB, max_memory_store: 64MB }\n",
+		addr, monitor, filepath.Join(dir, "js"))
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	n := &NATS{
 		Process: NewProcess(t, "nats-server", bin.Path(t, "github.com/nats-io/nats-server/v2"), nil, "-c", config),
 		Addr:    addr,
+		monitor: "http://" + monitor,
 	}
 	n.Start()
 	n.Await()
@@ -60,6 +68,33 @@ func (n *NATS) Await() {
 		defer cancel()
 		_, err = js.AccountInfo(ctx)
 		return err
+	})
+}
+
+// AwaitGone waits until the server has noticed the end of every process of ours
+// that has ended: it goes on handing out messages to a connection until then.
+func (n *NATS) AwaitGone() error {
+	return wait(upWithin, func() error {
+		_, body, err := get(n.monitor + "/connz")
+		if err != nil {
+			return err
+		}
+		var told struct {
+			Connections []struct {
+				Name string `json:"name"`
+			} `json:"connections"`
+		}
+		if err := json.Unmarshal([]byte(body), &told); err != nil {
+			return err
+		}
+		for _, c := range told.Connections {
+			// As our processes name their connections.
+			pid, err := strconv.Atoi(c.Name[strings.LastIndexByte(c.Name, '/')+1:])
+			if err == nil && errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
+				return fmt.Errorf("%s is still connected", c.Name)
+			}
+		}
+		return nil
 	})
 }
 

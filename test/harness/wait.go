@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"os"
 	"strconv"
 	"sync"
 	"syscall"
@@ -68,8 +69,12 @@ func Addr(t testing.TB) string {
 	defer ports.Unlock()
 	syscall.ForkLock.RLock()
 	defer syscall.ForkLock.RUnlock()
-	for range 1000 {
+	for try := range 1000 {
 		port := 10_000 + rand.IntN(20_000)
+		if try < 200 {
+			// Test binaries run side by side, under neighbouring process ids.
+			port = 10_000 + os.Getpid()%200*100 + rand.IntN(100)
+		}
 		addr := fmt.Sprintf("127.0.0.1:%d", port)
 		if ports.given[port] {
 			continue
