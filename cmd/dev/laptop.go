@@ -91,7 +91,7 @@ func demoTenant(path string) (demo tenants.Demo, first bool, err error) {
 func serveMeta(addr string, demo tenants.Demo) (stop func(), err error) {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
-		return nil, fmt.Errorf("the sandbox: %w", err)
+		return nil, fmt.Errorf("SANDBOX_ADDR: %w; stop what listens there, or set another address", err)
 	}
 	meta := sandbox.New(sandbox.Options{
 		Datasets: map[string]sandbox.Dataset{demo.DatasetID: {Token: demo.AccessToken.Reveal(), WABAs: []string{demo.WABA}}},

@@ -4,12 +4,15 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/alecthomas/kong"
 
 	"github.com/homing-dev/homing/internal/tenants"
 )
@@ -38,6 +41,36 @@ func (s *screen) String() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.b.String()
+}
+
+// TestAddressesFromTheEnvironment: what an error about an address names is what
+// can be set.
+func TestAddressesFromTheEnvironment(t *testing.T) {
+	busy, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer busy.Close()
+	for _, variable := range []string{"HOMING_API_ADDR", "HOMING_OPS_ADDR", "SANDBOX_ADDR"} {
+		t.Run(variable, func(t *testing.T) {
+			for _, v := range []string{"HOMING_API_ADDR", "HOMING_OPS_ADDR", "SANDBOX_ADDR"} {
+				t.Setenv(v, freeAddr(t))
+			}
+			t.Setenv(variable, busy.Addr().String())
+			var f flags
+			parser, err := kong.New(&f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := parser.Parse([]string{"--dir", t.TempDir()}); err != nil {
+				t.Fatal(err)
+			}
+			err = runLaptop(t.Context(), f, io.Discard)
+			if err == nil || !strings.Contains(err.Error(), variable) || !strings.Contains(err.Error(), "set another address") {
+				t.Errorf("%v", err)
+			}
+		})
+	}
 }
 
 // freeAddr is an address that nobody listens on.

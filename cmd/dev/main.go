@@ -18,9 +18,9 @@ var version string
 
 type flags struct {
 	Dir     string `help:"Where streams and the tenants file are kept." default:".homing" type:"path"`
-	API     string `help:"Address of the api." default:"127.0.0.1:8080" placeholder:"ADDR"`
-	Ops     string `help:"Address of health and metrics." default:"127.0.0.1:9090" placeholder:"ADDR"`
-	Sandbox string `help:"Address of the fake Meta." default:"127.0.0.1:9999" placeholder:"ADDR"`
+	API     string `help:"Address of the api." default:"127.0.0.1:8080" placeholder:"ADDR" env:"HOMING_API_ADDR"`
+	Ops     string `help:"Address of health and metrics." default:"127.0.0.1:9090" placeholder:"ADDR" env:"HOMING_OPS_ADDR"`
+	Sandbox string `help:"Address of the fake Meta." default:"127.0.0.1:9999" placeholder:"ADDR" env:"SANDBOX_ADDR"`
 
 	Run  struct{} `cmd:"" default:"1" help:"Run everything; Ctrl-C stops it."`
 	Demo struct{} `cmd:"" help:"Play a short story against a running one."`
