@@ -107,10 +107,21 @@ func (n *trio) leader(stream string) string {
 	return leader
 }
 
-// awaitWhole waits until every stream is led, and current on three servers.
+// awaitWhole waits until every stream is led, and current on three servers. What
+// ends by itself meanwhile is started again, as a container would be.
 func (n *trio) awaitWhole() {
 	n.t.Helper()
+	looked := time.Now()
 	harness.Eventually(n.t, upWithin, "all streams are whole", func() error {
+		if time.Since(looked) > time.Second {
+			looked = time.Now()
+			for name, s := range n.servers {
+				if !s.Running() {
+					n.t.Logf("%s %s, and is started again:\n%s", name, s.Fate(), s.Output())
+					s.Start()
+				}
+			}
+		}
 		for _, cfg := range queue.Streams(queue.Config{}) {
 			info, err := n.info(cfg.Name)
 			if err != nil {

@@ -39,10 +39,29 @@ func (p *Process) end() {
 	p.mu.Lock()
 	p.ended = true
 	p.mu.Unlock()
+	was := p.Fate()
 	p.Kill()
 	if p.t.Failed() {
-		p.t.Logf("--- %s:\n%s", p.Name, tail(p.Output(), 200))
+		p.t.Logf("--- %s, which %s:\n%s", p.Name, was, tail(p.Output(), 60))
 	}
+}
+
+// Fate says whether the process runs, and how it ended otherwise.
+func (p *Process) Fate() string {
+	p.mu.Lock()
+	never := p.cmd == nil
+	p.mu.Unlock()
+	if never {
+		return "was never started"
+	}
+	if p.Running() {
+		return "runs"
+	}
+	s := p.state()
+	if s.Signaled() {
+		return "was ended by a signal: " + s.Signal().String()
+	}
+	return fmt.Sprintf("ended by itself with exit code %d", s.ExitStatus())
 }
 
 // tail returns the last lines of a text.
