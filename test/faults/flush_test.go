@@ -5,7 +5,6 @@ package faults
 import (
 	"errors"
 	"fmt"
-	"net/http"
 	"strings"
 	"syscall"
 	"testing"
@@ -74,7 +73,7 @@ func TestWhatCannotBeClosed(t *testing.T) {
 	tapAll(s)
 	acme := s.Tenants[0]
 	order := harness.Conversion("Purchase", "twice", harness.Phone(0))
-	s.MustPost(acme, harness.PathEvent, order, http.StatusOK)
+	s.MustTake(acme, harness.PathEvent, order)
 	accepted := time.Now()
 	reached := func(n int) {
 		t.Helper()
@@ -89,7 +88,7 @@ func TestWhatCannotBeClosed(t *testing.T) {
 	s.Still(func() { s.Redis.Flush(); s.Workers[0].Kill() })
 	s.Workers[0].Start()
 	harness.Pass(time.Until(accepted.Add(folds)))
-	s.MustPost(acme, harness.PathEvent, order, http.StatusOK)
+	s.MustTake(acme, harness.PathEvent, order)
 	reached(2)
 	s.AwaitQuiet(2 * ackWait)
 	if out := mustRun(s, "-o", "json", "audit"); !strings.Contains(strings.ReplaceAll(out, " ", ""), `"duplicate":1`) {

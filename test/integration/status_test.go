@@ -29,7 +29,7 @@ func TestStatusOfEveryOutcome(t *testing.T) {
 		if clid != "" {
 			body["ctwa_clid"] = clid
 		}
-		s.MustPost(t, harness.PathEvent, body, http.StatusOK)
+		s.MustTake(t, harness.PathEvent, body)
 	}
 	for _, tt := range []struct{ id, clid, status, reason string }{
 		{"delivered", "clid-1", "delivered", ""},
@@ -113,13 +113,13 @@ func TestTenantsAreReloaded(t *testing.T) {
 		}
 		return nil
 	})
-	s.MustPost(acme, harness.PathEvent, lead, http.StatusOK)
+	s.MustTake(acme, harness.PathEvent, lead)
 
 	s.Tenants = append([]harness.Tenant{rotated}, s.Tenants[1:]...)
 	s.WriteTenants(s.Tenants)
 	harness.Eventually(t, within, "the new key works", func() error {
 		a, err := s.Post(rotated, harness.PathEvent, lead)
-		if err == nil && a.Code != http.StatusOK {
+		if err == nil && a.Code/100 != 2 {
 			err = errNotYet
 		}
 		return err

@@ -305,12 +305,12 @@ func TestTracesOverHTTP(t *testing.T) {
 	t.Parallel()
 	s := startTraced(t, "http/protobuf", "OTEL_TRACES_SAMPLER=parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG=0")
 	acme := s.Tenants[0]
-	s.MustPost(acme, harness.PathEvent, map[string]any{"event_name": "AddToCart", "event_id": "cart-1", "ctwa_clid": "c"}, http.StatusOK)
+	s.MustTake(acme, harness.PathEvent, map[string]any{"event_name": "AddToCart", "event_id": "cart-1", "ctwa_clid": "c"})
 	s.await(s.send(acme, "AddToCart", "cart-2", "", "01"), posted, published, passed, called, acked)
 	s.AwaitStatus(acme, "AddToCart", "cart-1", "delivered")
 	// An event that ends dead is told although nobody drew a lot for it.
 	s.Fault(sandbox.Fault{Match: sandbox.Match{EventID: "cart-3"}, Action: sandbox.Action{Status: 400, Code: 100}})
-	s.MustPost(acme, harness.PathEvent, map[string]any{"event_name": "AddToCart", "event_id": "cart-3", "ctwa_clid": "c"}, http.StatusOK)
+	s.MustTake(acme, harness.PathEvent, map[string]any{"event_name": "AddToCart", "event_id": "cart-3", "ctwa_clid": "c"})
 	var status struct {
 		TraceID string `json:"trace_id"`
 	}
