@@ -31,6 +31,7 @@ type lab struct {
 	people []person
 
 	natsURL, redisAddr, metaAddr string
+	natsProf                     string // set with -profile
 	apiAddr, apiOps, workerOps   string
 
 	nats, redis, meta, api, worker *process
@@ -111,9 +112,14 @@ func (l *lab) build(ctx context.Context) error {
 func (l *lab) bin(name string) string { return filepath.Join(l.dir, "bin", name) }
 
 // natsConfig is a nats-server with JetStream on disk and all else as it comes:
-// sync_interval is 2m, as by default.
-func natsConfig(addr, dir string) string {
-	return fmt.Sprintf("listen: %q\njetstream { store_dir: %q, max_file_store: 64GB, max_memory_store: 64MB }\n", addr, dir)
+// sync_interval is 2m, as by default. With prof it tells its profiles there, at the
+// host of addr.
+func natsConfig(addr, prof, dir string) string {
+	text := fmt.Sprintf("listen: %q\njetstream { store_dir: %q, max_file_store: 64GB, max_memory_store: 64MB }\n", addr, dir)
+	if _, port, err := net.SplitHostPort(prof); err == nil {
+		text += fmt.Sprintf("prof_port: %s\n", port)
+	}
+	return text
 }
 
 func (l *lab) startNATS(ctx context.Context) error {
@@ -121,8 +127,13 @@ func (l *lab) startNATS(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if l.set.profile != "" {
+		if l.natsProf, err = freeAddr(); err != nil {
+			return err
+		}
+	}
 	config := filepath.Join(l.dir, "nats.conf")
-	if err := os.WriteFile(config, []byte(natsConfig(addr, filepath.Join(l.dir, "jetstream"))), 0o600); err != nil {
+	if err := os.WriteFile(config, []byte(natsConfig(addr, l.natsProf, filepath.Join(l.dir, "jetstream"))), 0o600); err != nil {
 		return err
 	}
 	l.natsURL = "nats://" + addr

@@ -74,7 +74,7 @@ func main() {
 	flag.IntVar(&s.events, "events", 200_000, "stored events of a drain")
 	flag.IntVar(&s.backlog, "backlog", 0, "only drain so many events, and print the worker's memory on the way")
 	flag.StringVar(&s.json, "json", "bin/bench.json", "where the figures go")
-	flag.StringVar(&s.profile, "profile", "", "folder for profiles of api and worker at full load")
+	flag.StringVar(&s.profile, "profile", "", "folder for profiles of api, worker and nats-server at full load")
 	flag.StringVar(&s.phone, "phone", "lib", "phone check of the bare ingest: lib (phonenumbers) or none")
 	flag.StringVar(&s.dir, "dir", "", "where the servers' files are; empty: the system's folder for temporary files")
 	flag.BoolVar(&s.keep, "keep", false, "keep the servers' files and the processes' logs")
