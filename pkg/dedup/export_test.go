@@ -19,8 +19,15 @@ func (s *Redis) SwitchOff(r row) { s.off |= 1 << r }
 // DecideRestore is decideRestore.
 func DecideRestore(found, ledger Record) (Record, bool) { return decideRestore(found, ledger) }
 
-// SwapSource is the script.
-const SwapSource = swapSource
+// SwapSource and SettleSource are the scripts.
+const (
+	SwapSource   = swapSource
+	SettleSource = settleSource
+)
+
+// SwapHash and SettleHash are their names at a server.
+func SwapHash() string   { return swapScript.Hash() }
+func SettleHash() string { return settleScript.Hash() }
 
 // DecodeMarker and EncodeMarker are the marker's codec.
 func DecodeMarker(text string) (Marker, bool) { return decodeMarker(text) }

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/redis/go-redis/v9"
@@ -173,11 +174,18 @@ func (f *fakeRedis) execute(cmd redis.Cmder) {
 			cmd.SetErr(redis.ErrNoScript)
 			return
 		}
-		if name == "eval" && arg(1) != dedup.SwapSource {
+		found := f.data[arg(3)]
+		var lands bool
+		switch arg(1) {
+		case dedup.SwapSource, dedup.SwapHash():
+			lands = found == arg(4)
+		case dedup.SettleSource, dedup.SettleHash():
+			lands = strings.HasPrefix(found, "L") && strings.Contains(found+" ", arg(4)+" ")
+		default:
 			cmd.SetErr(errors.New("fake: a script that it does not know"))
 			return
 		}
-		if found := f.data[arg(3)]; found != arg(4) {
+		if !lands {
 			reply(found)
 			cmd.SetErr(nil) // the script answers "", not nil
 			return

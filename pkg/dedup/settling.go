@@ -20,12 +20,12 @@ func (s *Redis) Settle(ctx context.Context, verdicts []Verdict) ([]Settlement, e
 	open := make([]int, 0, len(verdicts)) // indexes of verdicts still to be written
 	swaps := make([]op, 0, 2*len(verdicts))
 	drops := make([]string, 0, len(verdicts))
-	texts := newTexts(2 * len(verdicts))
+	texts := newTexts(len(verdicts))
 
 	// write rules on verdict i, which asks for next, over what was found, and queues
-	// what is to be written.
+	// what is to be written: where old is, or our own L.
 	o := new(outcome)
-	write := func(i int, text string, found, next *Record, unreadable bool) {
+	write := func(i int, how verb, old string, found, next *Record, unreadable bool) {
 		v := &verdicts[i]
 		*o = outcome{found: found, garbled: unreadable, own: &v.Claim.Record, next: next}
 		r := decideVerdict(s.verdicts, s.off, o)
@@ -33,13 +33,14 @@ func (s *Redis) Settle(ctx context.Context, verdicts []Verdict) ([]Settlement, e
 		if r.write {
 			open = append(open, i)
 			swaps = append(swaps, op{
-				verb: swap, key: recordPrefix + v.Message.Key,
-				old: text, new: texts.encode(r.next), ttl: s.opt.TTL,
+				verb: how, key: recordPrefix + v.Message.Key,
+				old: old, new: texts.encode(r.next), ttl: s.opt.TTL,
 			})
 		}
 	}
 
 	// The first step bets that our own L stands.
+	var nonce, mark string // nearly always the same for all
 	for i := range verdicts {
 		v := &verdicts[i]
 		if !v.Claim.Held() {
@@ -48,7 +49,11 @@ func (s *Redis) Settle(ctx context.Context, verdicts []Verdict) ([]Settlement, e
 			settled[i] = Settlement{Stands: stands, Record: &v.Claim.Record}
 			continue
 		}
-		write(i, texts.encode(&v.Claim.Record), &v.Claim.Record, v.merged(now), false)
+		if mark == "" || v.Claim.Record.Nonce != nonce {
+			nonce = v.Claim.Record.Nonce
+			mark = ownMark(nonce)
+		}
+		write(i, settle, mark, &v.Claim.Record, v.merged(now), false)
 		if v.Next.State == Decided {
 			// Q has said what it had to say, and would only take room.
 			drops = append(drops, queuedPrefix+v.Message.Key)
@@ -69,7 +74,7 @@ func (s *Redis) Settle(ctx context.Context, verdicts []Verdict) ([]Settlement, e
 			if reply := replies[n]; reply != sent[n].old && reply != sent[n].new {
 				found, unreadable := record(reply)
 				next := verdicts[i].Next // what one race makes unsure is not so in the next
-				write(i, reply, &found, &next, unreadable)
+				write(i, swap, reply, &found, &next, unreadable)
 			}
 		}
 	}

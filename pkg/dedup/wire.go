@@ -16,8 +16,8 @@ import (
 type op struct {
 	verb verb
 	key  string
-	old  string // swap only: what must be found; "" for nothing
-	new  string // create and swap; "" deletes
+	old  string // swap: what must be found, "" for nothing; settle: ownMark of our claim
+	new  string // create, swap and settle; "" deletes
 	ttl  time.Duration
 	more []string // drop only: further keys
 }
@@ -27,13 +27,16 @@ type verb int
 const (
 	get    verb = iota // GET
 	create             // SET NX GET PX: write where nothing is
-	swap               // the script: write where old is
+	swap               // a script: write where old is
+	settle             // a script: write where our own L is
 	drop               // UNLINK; no reply
 )
 
-// swapSource is the only script: every transition that is not a plain create is
-// decided in Go and lands only on the record it was decided on. Nil says that it
-// did; what was found instead is told.
+// Every transition that is not a plain create is decided in Go, and a script lands
+// it only on the record it was decided on. Nil says that it did; what was found
+// instead is told.
+
+// swapSource compares the whole text.
 const swapSource = `
 local found = redis.call('GET', KEYS[1]) or ''
 if found ~= ARGV[1] then
@@ -46,7 +49,22 @@ else
 end
 return false`
 
-var swapScript = redis.NewScript(swapSource)
+// settleSource is swapSource for what nearly every event does, and cheaper for both
+// sides: an L is known by its nonce, so its text need not be sent again.
+const settleSource = `
+local found = redis.call('GET', KEYS[1]) or ''
+local _, last = string.find(found, ARGV[1], 1, true)
+if string.byte(found) ~= 76 or not last or (string.byte(found, last + 1) or 32) ~= 32 then
+  return found
+end
+redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+return false`
+
+var swapScript, settleScript = redis.NewScript(swapSource), redis.NewScript(settleSource)
+
+// ownMark is what, of all records, only those of that nonce hold: no value of
+// another field has a space.
+func ownMark(nonce string) string { return string(appendText(nil, 'n', nonce)) }
 
 // garbled stands for a reply that is no text at all. It decodes to no record.
 const garbled = "?"
@@ -55,9 +73,9 @@ const garbled = "?"
 // in one array and point into ops, since a pipeline of a thousand would else
 // make ten thousand small objects.
 func commands(ctx context.Context, ops []op, only []int, sha bool) []redis.Cmder {
-	var name, script any = "eval", swapSource
+	var name, swapping, settling any = "eval", swapSource, settleSource
 	if sha {
-		name, script = "evalsha", swapScript.Hash()
+		name, swapping, settling = "evalsha", swapScript.Hash(), settleScript.Hash()
 	}
 	var px any
 	var ttl time.Duration
@@ -71,7 +89,9 @@ func commands(ctx context.Context, ops []op, only []int, sha bool) []redis.Cmder
 		case create:
 			args = append(args, "set", &o.key, &o.new, "px", px, "nx", "get")
 		case swap:
-			args = append(args, name, script, "1", &o.key, &o.old, &o.new, px)
+			args = append(args, name, swapping, "1", &o.key, &o.old, &o.new, px)
+		case settle:
+			args = append(args, name, settling, "1", &o.key, &o.old, &o.new, px)
 		case drop:
 			args = append(args, "unlink", &o.key)
 			for i := range o.more {
