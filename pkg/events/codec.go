@@ -29,10 +29,10 @@ var errVersion = errors.New(`the first member must be the version, "v"`)
 // encoder appends members to one JSON object.
 type encoder struct{ buf []byte }
 
-func newEncoder(size int) *encoder {
+func newEncoder(version int64, size int) *encoder {
 	e := &encoder{buf: make([]byte, 0, size)}
 	e.buf = append(e.buf, `{"v":`...)
-	e.buf = strconv.AppendInt(e.buf, codecVersion, 10)
+	e.buf = strconv.AppendInt(e.buf, version, 10)
 	return e
 }
 
@@ -103,6 +103,8 @@ type decoder struct {
 	// shared is the message as a string, which the decoded strings become parts
 	// of: cheap, but each keeps all of it in memory. Without it each is a copy.
 	shared string
+	// newest is the newest version that is read; 0: codecVersion.
+	newest int64
 }
 
 // decode reads one versioned object. The member function reads the value of a
@@ -154,8 +156,8 @@ func (d decoder) version(name []byte) error {
 	if err != nil {
 		return errVersion
 	}
-	if n != codecVersion {
-		return fmt.Errorf("version %d is unknown, this program reads version %d: it was written by a newer one", n, codecVersion)
+	if newest := max(codecVersion, d.newest); n < 1 || n > newest {
+		return fmt.Errorf("version %d is unknown, this program reads version %d: it was written by a newer one", n, newest)
 	}
 	return nil
 }

@@ -11,7 +11,7 @@ import (
 func EncodeEvent(e *Event) []byte {
 	// Names and quotes take some 150 bytes, each hash 67.
 	hashes := len(e.Persons) + len(e.Phones) + len(e.Emails) + len(e.ExternalIDs)
-	w := newEncoder(160 + len(e.Tenant) + len(e.Name) + len(e.ID) + len(e.Clid) + len(e.WABA) + 67*hashes + len(e.CustomData))
+	w := newEncoder(codecVersion, 160+len(e.Tenant)+len(e.Name)+len(e.ID)+len(e.Clid)+len(e.WABA)+67*hashes+len(e.CustomData))
 	w.string("tenant", e.Tenant)
 	w.string("name", string(e.Name))
 	w.string("id", e.ID)
@@ -75,7 +75,7 @@ func DecodeEvent(data []byte) (*Event, error) {
 
 // EncodeClick returns the wire form of c.
 func EncodeClick(c *Click) []byte {
-	w := newEncoder(96 + len(c.Tenant) + len(c.Clid) + len(c.WABA) + 67*len(c.Persons))
+	w := newEncoder(codecVersion, 96+len(c.Tenant)+len(c.Clid)+len(c.WABA)+67*len(c.Persons))
 	w.string("tenant", c.Tenant)
 	encodeList(w, "persons", c.Persons)
 	w.string("clid", c.Clid)

@@ -3,11 +3,16 @@ package events
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
+
+// settlementsVersion has "all": what the lines of one message share, which is a
+// third of each. A line names what is different in it. Version 1 was without.
+const settlementsVersion = 2
 
 // EncodeSettlements returns the wire form of many lines in one message. Times
 // are kept to the millisecond. With click ids of a thousand bytes a full batch
@@ -45,19 +50,40 @@ func ChunkSettlements(lines []Settlement, size int) [][]byte {
 const linesEnd = "]}"
 
 // settlementEncoder appends lines to one message.
-type settlementEncoder struct{ *encoder }
+type settlementEncoder struct {
+	*encoder
+	all Settlement // of which only what shared writes
+}
 
 func newSettlementEncoder(lines []Settlement) settlementEncoder {
-	size := 32
+	w := settlementEncoder{all: typical(lines)}
+	size := 256 + len(w.all.Tenant)
 	for i := range lines {
-		s := &lines[i] // names, quotes, numbers and times take some 230 bytes
-		size += 230 + len(s.Accept) + len(s.Outcome) + len(s.Reason) + len(s.Tenant) + len(s.Name) + len(s.ID) +
-			len(s.Clid) + len(s.FbtraceID) + len(s.TraceID)
+		s := &lines[i] // names, quotes, numbers and times take some 130 bytes
+		size += 130 + len(s.Accept) + len(s.ID) + len(s.Clid) + len(s.TraceID)
 	}
-	w := settlementEncoder{newEncoder(size)}
+	w.encoder = newEncoder(settlementsVersion, size)
+	if len(lines) > 0 {
+		w.name("all")
+		w.buf = append(w.buf, '{')
+		w.shared(&w.all, &Settlement{})
+		w.buf = append(w.buf, '}')
+	}
 	w.name("lines")
 	w.buf = append(w.buf, '[')
 	return w
+}
+
+// typical returns a line that most others are like: a batch is delivered by one
+// call, but for a few events that ended otherwise.
+func typical(lines []Settlement) Settlement {
+	if i := slices.IndexFunc(lines, func(s Settlement) bool { return s.Outcome == Delivered }); i >= 0 {
+		return lines[i]
+	}
+	if len(lines) > 0 {
+		return lines[0]
+	}
+	return Settlement{}
 }
 
 func (w settlementEncoder) lines() []byte { return append(w.buf, linesEnd...) }
@@ -73,25 +99,39 @@ func (w settlementEncoder) settlement(s *Settlement) {
 		w.buf = strconv.AppendUint(w.buf, s.Origin, 10)
 	}
 	w.int("round", int64(s.Round))
-	w.string("outcome", string(s.Outcome))
-	w.string("reason", string(s.Reason))
 	w.bool("unsure", s.Unsure)
-	w.string("tenant", s.Tenant)
-	w.string("name", string(s.Name))
 	w.string("id", s.ID)
-	w.int("attempts", int64(s.Attempts))
 	w.string("clid", s.Clid)
-	w.string("fbtrace_id", s.FbtraceID)
 	w.string("trace_id", s.TraceID)
-	w.time("accepted_at", s.AcceptedAt)
-	w.time("at", s.At)
+	if !s.AcceptedAt.IsZero() {
+		w.name("accepted_at")
+		w.buf = strconv.AppendInt(w.buf, s.AcceptedAt.UnixMilli(), 10)
+	}
+	w.shared(s, &w.all)
 	w.buf = append(w.buf, '}')
 }
 
-func (w settlementEncoder) time(name string, t time.Time) {
-	if !t.IsZero() {
-		w.name(name)
-		w.buf = strconv.AppendInt(w.buf, t.UnixMilli(), 10)
+// shared writes what the lines of a message may share, where s is not as all is:
+// what s lacks, too.
+func (w settlementEncoder) shared(s, all *Settlement) {
+	text := func(name, v, other string) {
+		if v != other {
+			w.name(name)
+			w.quote(v)
+		}
+	}
+	text("outcome", string(s.Outcome), string(all.Outcome))
+	text("reason", string(s.Reason), string(all.Reason))
+	text("tenant", s.Tenant, all.Tenant)
+	text("name", string(s.Name), string(all.Name))
+	if s.Attempts != all.Attempts {
+		w.name("attempts")
+		w.buf = strconv.AppendInt(w.buf, int64(s.Attempts), 10)
+	}
+	text("fbtrace_id", s.FbtraceID, all.FbtraceID)
+	if !s.At.Equal(all.At) {
+		w.name("at") // the zero time is one as well
+		w.buf = strconv.AppendInt(w.buf, s.At.UnixMilli(), 10)
 	}
 }
 
@@ -99,17 +139,25 @@ func (w settlementEncoder) time(name string, t time.Time) {
 // line without acceptance or terminal outcome is an error.
 func DecodeSettlements(data []byte) ([]Settlement, error) {
 	var lines []Settlement
+	var all Settlement
 	listed := false
-	err := decoder{}.decode(data, maxSettlementsBytes, func(d decoder, name []byte) (bool, error) {
-		if string(name) != "lines" {
+	err := decoder{newest: settlementsVersion}.decode(data, maxSettlementsBytes, func(d decoder, name []byte) (bool, error) {
+		switch string(name) {
+		case "all":
+			if listed {
+				return true, errors.New("all must come before lines")
+			}
+			return true, decodeShared(d, &all)
+		case "lines":
+			listed = true
+		default:
 			return false, nil
 		}
-		listed = true
 		if k := d.dec.PeekKind(); k != jsontext.KindBeginArray && k != jsontext.KindInvalid {
 			return true, errors.New("lines must be a list")
 		}
 		_, err := d.array(func(i int) error {
-			s, err := decodeSettlement(d)
+			s, err := decodeSettlement(d, all)
 			if err != nil {
 				return fmt.Errorf("line %d: %w", i, err)
 			}
@@ -127,11 +175,25 @@ func DecodeSettlements(data []byte) ([]Settlement, error) {
 	return lines, nil
 }
 
-func decodeSettlement(d decoder) (s Settlement, err error) {
+func decodeShared(d decoder, all *Settlement) error {
+	if k := d.dec.PeekKind(); k != jsontext.KindBeginObject && k != jsontext.KindInvalid {
+		return errors.New("all must be an object")
+	}
+	err := d.object(func(name []byte) error {
+		return d.member(name, all.decodeMember)
+	})
+	// What tells one event from another is never shared.
+	all.Accept, all.Origin, all.Round, all.Unsure, all.ID = "", 0, 0, false, ""
+	all.Clid, all.TraceID, all.AcceptedAt = "", "", time.Time{}
+	return err
+}
+
+// decodeSettlement reads a line; s is what it shares with the others.
+func decodeSettlement(d decoder, s Settlement) (Settlement, error) {
 	if k := d.dec.PeekKind(); k != jsontext.KindBeginObject && k != jsontext.KindInvalid {
 		return s, errors.New("must be an object")
 	}
-	err = d.object(func(name []byte) error {
+	err := d.object(func(name []byte) error {
 		return d.member(name, s.decodeMember)
 	})
 	if err == nil && (s.Accept == "" || !s.Outcome.Terminal()) {

@@ -175,13 +175,38 @@ func TestWireForm(t *testing.T) {
 				ID: "e", Attempts: 3, Clid: "c", FbtraceID: "f", TraceID: "t", AcceptedAt: at, At: at,
 			},
 			{Accept: "b", Outcome: Delivered},
-		})), `{"v":1,"lines":[{"accept":"a","origin":1,"round":2,"outcome":"held","reason":"delivery_unknown","unsure":true,` +
-			`"tenant":"acme","name":"Lead","id":"e","attempts":3,"clid":"c","fbtrace_id":"f","trace_id":"t",` +
-			`"accepted_at":1772366400123,"at":1772366400123},{"accept":"b","outcome":"delivered"}]}`},
+		})), `{"v":2,"all":{"outcome":"delivered"},"lines":[{"accept":"a","origin":1,"round":2,"unsure":true,"id":"e","clid":"c",` +
+			`"trace_id":"t","accepted_at":1772366400123,"outcome":"held","reason":"delivery_unknown","tenant":"acme","name":"Lead",` +
+			`"attempts":3,"fbtrace_id":"f","at":1772366400123},{"accept":"b"}]}`},
+		{"settlements of a call", string(EncodeSettlements([]Settlement{
+			{Accept: "a", Outcome: Duplicate, Tenant: "acme", Name: Lead, ID: "e", At: at},
+			{Accept: "b", Outcome: Delivered, Tenant: "acme", Name: Lead, ID: "e", Attempts: 1, FbtraceID: "f", At: at},
+			{Accept: "c", Outcome: Delivered, Tenant: "acme", Name: Lead, ID: "g", Attempts: 1, FbtraceID: "f"},
+		})), `{"v":2,"all":{"outcome":"delivered","tenant":"acme","name":"Lead","attempts":1,"fbtrace_id":"f","at":1772366400123},` +
+			`"lines":[{"accept":"a","id":"e","outcome":"duplicate","attempts":0,"fbtrace_id":""},{"accept":"b","id":"e"},` +
+			`{"accept":"c","id":"g","at":-62135596800000}]}`},
 	} {
 		if diff := cmp.Diff(tt.want, tt.got); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", tt.name, diff)
 		}
+	}
+}
+
+// The ledger holds lines of version 1 for as long as it keeps any.
+func TestSettlementsOfVersion1(t *testing.T) {
+	at := time.UnixMilli(1772366400123).UTC()
+	got, err := DecodeSettlements([]byte(`{"v":1,"lines":[{"accept":"a","origin":1,"round":2,"outcome":"held","reason":"delivery_unknown","unsure":true,` +
+		`"tenant":"acme","name":"Lead","id":"e","attempts":3,"clid":"c","fbtrace_id":"f","trace_id":"t",` +
+		`"accepted_at":1772366400123,"at":1772366400123},{"accept":"b","outcome":"delivered"}]}`))
+	want := []Settlement{
+		{
+			Accept: "a", Origin: 1, Round: 2, Outcome: Held, Reason: ReasonDeliveryUnknown, Unsure: true, Tenant: "acme", Name: Lead,
+			ID: "e", Attempts: 3, Clid: "c", FbtraceID: "f", TraceID: "t", AcceptedAt: at, At: at,
+		},
+		{Accept: "b", Outcome: Delivered},
+	}
+	if diff := cmp.Diff(want, got); diff != "" || err != nil {
+		t.Errorf("%v (-want +got):\n%s", err, diff)
 	}
 }
 
@@ -223,7 +248,8 @@ func TestDecodeRefuses(t *testing.T) {
 		{"version is a string", event, `{"v":"1"}`, "first member must be the version"},
 		{"newer version", event, `{"v":2,"secret":{}}`, "version 2 is unknown, this program reads version 1"},
 		{"newer version, click", click, `{"v":2}`, "version 2 is unknown"},
-		{"newer version, settlements", lines, `{"v":2}`, "version 2 is unknown"},
+		{"newer version, settlements", lines, `{"v":3}`, "version 3 is unknown, this program reads version 2"},
+		{"version 0", lines, `{"v":0,"lines":[]}`, "version 0 is unknown"},
 		{"cut off", event, good, "ends too early"},
 		{"more behind", event, good + "}}", "not valid JSON"},
 		{"two events", event, good + "}" + good + "}", "something follows"},
@@ -248,6 +274,9 @@ func TestDecodeRefuses(t *testing.T) {
 		{"line is a number", lines, `{"v":1,"lines":[1]}`, "line 0: must be an object"},
 		{"line without acceptance", lines, `{"v":1,"lines":[{"outcome":"dead"}]}`, "line 0: accept"},
 		{"line that is not the end", lines, `{"v":1,"lines":[{"accept":"a","outcome":"parked"}]}`, "terminal outcome is missing"},
+		{"an acceptance for all", lines, `{"v":2,"all":{"accept":"a","outcome":"dead"},"lines":[{}]}`, "line 0: accept"},
+		{"all behind lines", lines, `{"v":2,"lines":[],"all":{}}`, "all must come before lines"},
+		{"all is a list", lines, `{"v":2,"all":[],"lines":[]}`, "all must be an object"},
 		{"negative count", lines, `{"v":1,"lines":[{"round":-1}]}`, "round is out of range"},
 		{"negative origin", lines, `{"v":1,"lines":[{"origin":-1}]}`, "origin must be a whole number"},
 		{"unsure is a number", lines, `{"v":1,"lines":[{"unsure":1}]}`, "unsure must be true or false"},

@@ -196,6 +196,7 @@ func FuzzDecodeSettlements(f *testing.F) {
 	f.Add([]byte(`{"v":1,"lines":[{"accept":"a","outcome":"dead","origin":7,"at":1772366400123},{"accept":"b","outcome":"held","unsure":true}]}`))
 	f.Add([]byte(`{"v":1,"lines":[{"accept":"a","outcome":"dead","at":0,"accepted_at":-62135596800000}]}`))
 	f.Add([]byte(`{"v":1,"lines":[{}]}`))
+	f.Add([]byte(`{"v":2,"all":{"outcome":"delivered","tenant":"t","attempts":1,"at":5},"lines":[{"accept":"a","at":-62135596800000},{"accept":"b","attempts":0}]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		lines, err := DecodeSettlements(data)
 		if err != nil {
