@@ -25,7 +25,7 @@ type Metrics struct {
 	webhooks, reloads, incidents           metric.Int64Counter
 	call, age, request                     metric.Float64Histogram
 	batch                                  metric.Int64Histogram
-	sets                                   sync.Map // of label values -> metric.MeasurementOption
+	sets                                   sync.Map // of label pairs -> *labels
 	tenants                                *tenantLabels
 	levels                                 atomic.Pointer[Levels]
 }
@@ -81,28 +81,28 @@ func (m *Metrics) begin() {
 	ctx := context.Background()
 	m.clicksStored.Add(ctx, 0)
 	m.incidents.Add(ctx, 0)
-	m.attempts.Add(ctx, 0, m.with("class", "ok"))
+	m.attempts.Add(ctx, 0, m.with("class", "ok").add...)
 	for c := graphapi.NotSent; c <= graphapi.Unknown; c++ {
-		m.attempts.Add(ctx, 0, m.with("class", c.String()))
+		m.attempts.Add(ctx, 0, m.with("class", c.String()).add...)
 	}
 	for r := dedup.Unanswered; r <= dedup.Duplicate; r++ {
-		m.claims.Add(ctx, 0, m.with("result", r.String()))
+		m.claims.Add(ctx, 0, m.with("result", r.String()).add...)
 	}
 	for _, r := range []string{"found", "none", "unavailable", "skipped"} {
-		m.lookups.Add(ctx, 0, m.with("result", r))
+		m.lookups.Add(ctx, 0, m.with("result", r).add...)
 	}
 	for _, r := range []string{"stored", "ignored", "unauthorized", "refused", "unavailable", "verified", "forbidden", "unknown_waba", "no_person", "invalid_click"} {
-		m.webhooks.Add(ctx, 0, m.with("result", r))
+		m.webhooks.Add(ctx, 0, m.with("result", r).add...)
 	}
 	for _, r := range []string{"ok", "error"} {
-		m.reloads.Add(ctx, 0, m.with("result", r))
+		m.reloads.Add(ctx, 0, m.with("result", r).add...)
 	}
 }
 
 // Begin shows the series of a tenant from the start.
 func (m *Metrics) Begin(tenant string) {
 	ctx, tenant := context.Background(), m.tenants.of(tenant)
-	m.accepted.Add(ctx, 0, m.with("tenant", tenant))
+	m.accepted.Add(ctx, 0, m.with("tenant", tenant).add...)
 	for _, o := range []struct {
 		outcome events.Outcome
 		reason  events.Reason
@@ -112,57 +112,65 @@ func (m *Metrics) Begin(tenant string) {
 		{events.Held, events.ReasonDeliveryUnknown},
 		{events.Held, events.ReasonAttemptsExhausted},
 	} {
-		m.outcomes.Add(ctx, 0, m.with("tenant", tenant, "outcome", string(o.outcome), "reason", string(o.reason)))
+		m.outcomes.Add(ctx, 0, m.with("tenant", tenant, "outcome", string(o.outcome), "reason", string(o.reason)).add...)
 	}
 }
 
-// with returns the attribute set of label pairs, made once.
-func (m *Metrics) with(pairs ...string) metric.MeasurementOption {
+// labels is an attribute set as the instruments take it: a list made for each count
+// would be an object each.
+type labels struct {
+	add    []metric.AddOption
+	record []metric.RecordOption
+}
+
+// with returns the labels of pairs, made once.
+func (m *Metrics) with(pairs ...string) *labels {
 	key := [6]string{}
 	copy(key[:], pairs)
 	if set, ok := m.sets.Load(key); ok {
-		return set.(metric.MeasurementOption)
+		return set.(*labels)
 	}
 	attrs := make([]attribute.KeyValue, 0, len(pairs)/2)
 	for i := 0; i+1 < len(pairs); i += 2 {
 		attrs = append(attrs, attribute.String(pairs[i], pairs[i+1]))
 	}
 	set := metric.WithAttributeSet(attribute.NewSet(attrs...))
-	m.sets.Store(key, set)
-	return set
+	made := &labels{add: []metric.AddOption{set}, record: []metric.RecordOption{set}}
+	m.sets.Store(key, made)
+	return made
 }
 
 // Accepted counts a stored event.
 func (m *Metrics) Accepted(ctx context.Context, tenant string) {
-	m.accepted.Add(ctx, 1, m.with("tenant", m.tenants.of(tenant)))
+	m.accepted.Add(ctx, 1, m.with("tenant", m.tenants.of(tenant)).add...)
 }
 
 // Rejected counts a refused event or request.
 func (m *Metrics) Rejected(ctx context.Context, reason string) {
-	m.rejected.Add(ctx, 1, m.with("reason", reason))
+	m.rejected.Add(ctx, 1, m.with("reason", reason).add...)
 }
 
 // Outcome counts a terminal outcome.
 func (m *Metrics) Outcome(ctx context.Context, tenant string, o events.Outcome, r events.Reason, age time.Duration) {
-	m.outcomes.Add(ctx, 1, m.with("tenant", m.tenants.of(tenant), "outcome", string(o), "reason", string(r)))
-	m.age.Record(ctx, age.Seconds(), m.with("outcome", string(o)))
+	m.outcomes.Add(ctx, 1, m.with("tenant", m.tenants.of(tenant), "outcome", string(o), "reason", string(r)).add...)
+	m.age.Record(ctx, age.Seconds(), m.with("outcome", string(o)).record...)
 }
 
 // Call counts a call to Meta.
 func (m *Metrics) Call(ctx context.Context, class string, events int, took time.Duration) {
-	m.attempts.Add(ctx, 1, m.with("class", class))
+	m.attempts.Add(ctx, 1, m.with("class", class).add...)
 	m.batch.Record(ctx, int64(events))
 	m.call.Record(ctx, took.Seconds())
 }
 
 // Claim counts the answer to a claim.
 func (m *Metrics) Claim(r dedup.Result) {
-	m.claims.Add(context.Background(), 1, m.with("result", r.String()))
+	m.claims.Add(context.Background(), 1, m.with("result", r.String()).add...)
 }
 
 // ClickLookup counts a click look-up: found, none, unavailable or skipped.
 func (m *Metrics) ClickLookup(ctx context.Context, result string) {
-	m.lookups.Add(ctx, 1, m.with("result", result))
+	m.lookups.Add(ctx, 1, m.with("result", result).add...)
 }
 
 // ClicksStored counts clicks put into the store.
@@ -170,12 +178,12 @@ func (m *Metrics) ClicksStored(n int) { m.clicksStored.Add(context.Background(),
 
 // Webhook counts a webhook.
 func (m *Metrics) Webhook(ctx context.Context, result string) {
-	m.webhooks.Add(ctx, 1, m.with("result", result))
+	m.webhooks.Add(ctx, 1, m.with("result", result).add...)
 }
 
 // Request records a served request.
 func (m *Metrics) Request(ctx context.Context, route string, code int, took time.Duration) {
-	m.request.Record(ctx, took.Seconds(), m.with("route", route, "code", strconv.Itoa(code)))
+	m.request.Record(ctx, took.Seconds(), m.with("route", route, "code", strconv.Itoa(code)).record...)
 }
 
 // Reload counts a reload of the tenants file.
@@ -184,7 +192,7 @@ func (m *Metrics) Reload(err error) {
 	if err != nil {
 		result = "error"
 	}
-	m.reloads.Add(context.Background(), 1, m.with("result", result))
+	m.reloads.Add(context.Background(), 1, m.with("result", result).add...)
 }
 
 // Incident counts a Redis that lost its memory.
